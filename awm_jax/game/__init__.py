@@ -1,0 +1,1 @@
+"""What a frame is: stages, names, units, rules, seed frames."""
