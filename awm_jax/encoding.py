@@ -15,8 +15,9 @@ import math
 import numpy as np
 
 NUM_FLAG_BITS = 40
-ANALOG = ("main_x", "main_y", "c_x", "c_y", "shoulder")
-BUTTONS = ("a", "b", "x", "y", "z", "l", "r", "d_up")
+STICKS = ("main_x", "main_y", "c_x", "c_y")
+ANALOG = (*STICKS, "shoulder")
+BUTTONS = tuple(f"button_{name}" for name in ("a", "b", "x", "y", "z", "l", "r", "d_up"))
 CONTROLLER = ANALOG + BUTTONS
 CORE = ("percent", "x", "y", "shield")
 VELOCITY = ("speed_air_x", "speed_y", "speed_ground_x", "speed_attack_x", "speed_attack_y")

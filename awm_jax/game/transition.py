@@ -1,0 +1,117 @@
+"""From a network's outputs to the next frame: the match's rule and the evaluation's rule.
+
+Source: networks.md section 1.5, match.md section 1.2. Column order is that of training (T1).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from awm_jax.encoding import PREDICTED_CATEGORICAL, EncodingConfig, column_scale, columns
+from awm_jax.game.frames import Frames
+
+CLAMPS = {
+    "percent": (0.0, 999.0),
+    "x": (-300.0, 300.0),
+    "y": (-200.0, 300.0),
+    "shield": (0.0, 60.0),
+    "hitlag": (0.0, 50.0),
+    "stocks": (0.0, 4.0),
+    "combo_count": (0.0, 50.0),
+}
+KO_BELOW = 0.5
+
+Outputs = dict[str, jax.Array]
+
+
+def evaluation_step(cfg: EncodingConfig, last: Frames, outputs: Outputs, pads: jax.Array) -> Frames:
+    """The founders' rule for rollouts: no clamps; state_age and four categories stay as they were.
+
+    Args:
+      last: one frame, (*b, F) and (*b, I).
+      outputs: as `awm_jax.encoding.world_outputs` names them, (*b, width).
+      pads: (*b, 2, 13) the controllers of the new frame.
+    """
+    floats = _next_floats(cfg, last.floats, outputs, pads)
+    return Frames(floats, _next_ints(cfg, last.ints, outputs, ("action", "jumps")))
+
+
+def match_transition(
+    cfg: EncodingConfig, last: Frames, outputs: Outputs, pads: jax.Array
+) -> Frames:
+    """The match's rule: all categories, state_age counted, every field clamped to its range."""
+    ints = _next_ints(cfg, last.ints, outputs, PREDICTED_CATEGORICAL)
+    floats = _next_floats(cfg, last.floats, outputs, pads)
+    blocks = _players(floats, cfg.float_per_player)
+    before, after = _int_players(cfg, last.ints), _int_players(cfg, ints)
+    action = columns(cfg).int_index["action"]
+    same = after[..., action] == before[..., action]
+    if cfg.state_age_as_embed:
+        age = columns(cfg).int_index["state_age"]
+        counted = jnp.minimum(before[..., age] + 1, cfg.state_age_embed_vocab - 1)
+        after = after.at[..., age].set(jnp.where(same, counted, 0))
+        ints = _join(after.reshape(*ints.shape[:-1], -1), ints[..., -1:])
+    else:
+        age = columns(cfg)["state_age"]
+        old = _players(last.floats, cfg.float_per_player)[..., age]
+        step = jnp.asarray(cfg.state_age_scale, old.dtype)
+        blocks = blocks.at[..., age].set(jnp.where(same, old + step, jnp.zeros_like(old)))
+    low, high = _bounds(cfg)
+    lead = (1,) * (blocks.ndim - 1)
+    blocks = jnp.clip(blocks, low.reshape(*lead, -1), high.reshape(*lead, -1))
+    return Frames(blocks.reshape(floats.shape), ints)
+
+
+def knocked_out(cfg: EncodingConfig, frame: Frames) -> jax.Array:
+    """Whose stocks are gone: (*b, 2) bool."""
+    stocks = _players(frame.floats, cfg.float_per_player)[..., columns(cfg)["stocks"]]
+    return stocks < KO_BELOW * cfg.stocks_scale
+
+
+def _bounds(cfg: EncodingConfig) -> tuple[np.ndarray, np.ndarray]:
+    low = np.full(cfg.float_per_player, -np.inf, np.float32)
+    high = np.full(cfg.float_per_player, np.inf, np.float32)
+    for name, (least, most) in CLAMPS.items():
+        column, scale = columns(cfg)[name], column_scale(cfg, name)
+        low[column], high[column] = least * scale, most * scale
+    return low, high
+
+
+def _players(floats: jax.Array, width: int) -> jax.Array:
+    return floats.reshape(*floats.shape[:-1], 2, width)
+
+
+def _int_players(cfg: EncodingConfig, ints: jax.Array) -> jax.Array:
+    return _players(ints[..., :-1], cfg.int_per_player)
+
+
+def _join(*parts: jax.Array) -> jax.Array:
+    return jnp.concatenate(parts, axis=-1)
+
+
+def _next_floats(cfg, floats, outputs, pads):
+    where = columns(cfg)
+    blocks = _players(floats, cfg.float_per_player)
+
+    def per_player(name):
+        value = outputs[name]
+        return value.reshape(*value.shape[:-1], 2, -1)
+
+    blocks = blocks.at[..., where.core].add(per_player("continuous_delta"))
+    blocks = blocks.at[..., where.velocity].add(per_player("velocity_delta"))
+    blocks = blocks.at[..., where.dynamics].set(per_player("dynamics_pred"))
+    binary = (per_player("binary_logits") > 0).astype(blocks.dtype)
+    blocks = blocks.at[..., where.binary].set(binary)
+    blocks = blocks.at[..., where.controller].set(pads.astype(blocks.dtype))
+    return blocks.reshape(floats.shape)
+
+
+def _next_ints(cfg, ints, outputs, names):
+    for name in names:
+        for player in (0, 1):
+            column = player * cfg.int_per_player + columns(cfg).int_index[name]
+            choice = jnp.argmax(outputs[f"p{player}_{name}_logits"], axis=-1)
+            ints = ints.at[..., column].set(choice.astype(ints.dtype))
+    return ints

@@ -1,0 +1,184 @@
+"""One match: agents act, the world steps, the rules decide. Source: match.md section 1.2."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from awm_jax.contracts import Agent, View, World
+from awm_jax.errors import AwmError
+from awm_jax.game import rng
+
+
+class Outcome(enum.IntEnum):
+    """How a match stands or ended; `sentence` is what people read."""
+
+    RUNNING = 0
+    KO = 1
+    TIMEOUT = 2
+    CORRUPT = 3
+    INTERRUPTED = 4
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Outcome.RUNNING: "still running",
+    Outcome.KO: "a player lost the last stock",
+    Outcome.TIMEOUT: "the frames asked for were played",
+    Outcome.CORRUPT: "the world made a value that is no number",
+    Outcome.INTERRUPTED: "interrupted",
+}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """Attributes:
+    max_frames: () int32 frames to generate, seeds not counted.
+    early_ko: () bool end the match when a player has no stock left.
+    """
+
+    max_frames: jax.Array
+    early_ko: jax.Array
+
+    @classmethod
+    def of(cls, max_frames: int, early_ko: bool = True) -> Rules:
+        if max_frames < 1:
+            raise AwmError(f"{max_frames} frames to play; give 1 or more")
+        return cls(jnp.int32(max_frames), jnp.bool_(early_ko))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class MatchState:
+    """Attributes:
+    world: the world's state.
+    agents: both agents' states.
+    number: () int32 number of the next frame; the first after K seeds is K.
+    played: () int32 frames generated.
+    outcome: () int32 an `Outcome`.
+    """
+
+    world: Any
+    agents: tuple[Any, Any]
+    number: jax.Array
+    played: jax.Array
+    outcome: jax.Array
+
+
+Agents = tuple[Agent, Agent]
+
+
+def match_reset(
+    world: World, agents: Agents, seed_frames: Any, first: int, seed: jax.Array
+) -> MatchState:
+    """The state before the first frame.
+
+    Args:
+      first: number of that frame (K).
+      seed: (2,) uint32 of the match, `rng.seed_words`.
+    """
+    states = (agents[0].reset(seed, 0), agents[1].reset(seed, 1))
+    zero = jnp.int32(0)
+    return MatchState(world.reset(seed_frames), states, jnp.int32(first), zero, zero)
+
+
+def match_step(
+    world: World, agents: Agents, rules: Rules, state: MatchState
+) -> tuple[MatchState, Any, jax.Array]:
+    """One frame. Neither agent sees the other's new controller.
+
+    Returns the new state, the frame, and both controllers (2, ...).
+    """
+    acted = [
+        agent.act(mind, View(world.observe(state.world, player), state.number))
+        for player, (agent, mind) in enumerate(zip(agents, state.agents, strict=True))
+    ]
+    pads = jnp.stack([pad for _, pad in acted])
+    world_state, frame = world.step(state.world, pads)
+    played = state.played + 1
+    outcome = jnp.where(played >= rules.max_frames, Outcome.TIMEOUT, Outcome.RUNNING)
+    knocked_out = rules.early_ko & jnp.any(world.knocked_out(frame))
+    outcome = jnp.where(knocked_out, Outcome.KO, outcome)
+    outcome = jnp.where(world.corrupt(frame), Outcome.CORRUPT, outcome).astype(jnp.int32)
+    minds = (acted[0][0], acted[1][0])
+    return MatchState(world_state, minds, state.number + 1, played, outcome), frame, pads
+
+
+compiled_reset = jax.jit(match_reset, static_argnames="first")
+compiled_step = jax.jit(match_step, donate_argnames="state")
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """What `run` brought: NumPy pytrees with a leading time axis.
+
+    Attributes:
+      frames: seeds, then generated frames (K + T, ...).
+      pads: (T, 2, ...) controllers of the generated frames.
+      outcome: how it ended.
+    """
+
+    frames: Any
+    pads: np.ndarray
+    outcome: Outcome
+
+
+def iterate(
+    world: World, agents: Agents, seed_frames: Any, rules: Rules, seed: int = 0
+) -> Iterator[tuple[Any, jax.Array, Outcome]]:
+    """Yield (frame, pads, outcome) for every generated frame, as soon as it is there."""
+    first = jax.tree.leaves(seed_frames)[0].shape[0]
+    words = jnp.asarray(rng.seed_words(seed))
+    # The step writes into the state it is given, which must not be the caller's memory.
+    seed_frames = jax.tree.map(jnp.array, seed_frames)
+    state = compiled_reset(world, agents, seed_frames, first, words)
+    outcome = Outcome.RUNNING
+    while outcome is Outcome.RUNNING:
+        state, frame, pads = compiled_step(world, agents, rules, state)
+        outcome = Outcome(int(state.outcome))
+        yield frame, pads, outcome
+
+
+def run(
+    world: World,
+    agents: Agents,
+    seed_frames: Any,
+    rules: Rules,
+    *,
+    seed: int = 0,
+    on_frame: Callable[[Any], None] | None = None,
+) -> Played:
+    """Play to the end. A KeyboardInterrupt ends it early and keeps what was played.
+
+    A frame that holds no numbers ends the match and is left out.
+    """
+    made: list[tuple[Any, jax.Array]] = []
+    outcome = Outcome.RUNNING
+    try:
+        for frame, pads, outcome in iterate(world, agents, seed_frames, rules, seed):
+            if outcome is Outcome.CORRUPT:
+                break
+            made.append((frame, pads))
+            if on_frame is not None:
+                on_frame(frame)
+    except KeyboardInterrupt:
+        outcome = Outcome.INTERRUPTED
+    host = [jax.tree.map(np.asarray, step) for step in made]
+    seeds = jax.tree.map(np.asarray, seed_frames)
+
+    def join(first, *rest):
+        return np.concatenate([first, np.stack(rest)]) if rest else first
+
+    frames = jax.tree.map(join, seeds, *(frame for frame, _ in host))
+    pads = np.stack([pads for _, pads in host]) if host else np.zeros((0, 2), np.float32)
+    return Played(frames, pads, outcome)
