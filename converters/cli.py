@@ -1,0 +1,141 @@
+"""The command `awm-convert`. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from awm_jax.console import one_line, progress
+from awm_jax.errors import AwmError
+
+if TYPE_CHECKING:
+    from converters.checkpoint import Checkpoint
+
+PROG = "awm-convert"
+
+# Plain help: rich's boxes would double the time until it shows.
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""Convert and inspect checkpoints of the autonomous world model.
+
+    A checkpoint is a PyTorch file (.pt), a .safetensors file with its settings in a .json of the
+    same name beside it, or a folder that this command wrote. Nothing inside a checkpoint is ever
+    run, and one that is damaged or contradicts itself is refused in one line.""",
+    epilog="""\b
+    Examples:
+      awm-convert torch best.pt world        PyTorch to a JAX (Orbax) folder
+      awm-convert inspect world              what is in it
+      awm-convert to-torch world again.pt    and back, bit for bit
+
+    Exit codes: 0 done, 2 usage or bad input, 130 interrupted.""",
+)
+
+Surplus = Annotated[
+    bool,
+    typer.Option(
+        "--allow-surplus", help="Drop tensors that the network does not have, instead of refusing."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.command("torch")
+def to_orbax(
+    checkpoint: Annotated[str, typer.Argument(metavar="CKPT", help="A .pt or .safetensors file.")],
+    out_dir: Annotated[str, typer.Argument(metavar="OUT_DIR", help="A new or empty folder.")],
+    allow_surplus: Surplus = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Convert a checkpoint to a JAX (Orbax) folder.
+
+    The folder holds the weights for Orbax and Flax, and config.json: architecture, widths,
+    encoding, and where it all came from. Needs PyTorch for .pt files: pip install "awm-jax[torch]".
+
+    Example: awm-convert torch best.pt world
+    """
+    loaded = _load(checkpoint, allow_surplus)
+    from converters.orbax_folder import save_orbax
+
+    with progress(f"writing {Path(out_dir).name}"):
+        save_orbax(loaded, out_dir, overwrite=overwrite)
+    _report(loaded, out_dir, as_json)
+
+
+@app.command("to-torch")
+def to_torch(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A folder, or any checkpoint.")],
+    out: Annotated[str, typer.Argument(metavar="OUT.pt", help="The PyTorch file to write.")],
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a checkpoint as a PyTorch file.
+
+    The reference system loads it. Every tensor, its place in the file and the configuration are
+    those of the original.
+
+    Example: awm-convert to-torch world again.pt
+    """
+    if os.path.lexists(out) and not overwrite:
+        raise AwmError(f"{out} exists; choose another name or pass --overwrite")
+    from converters.torch_file import import_torch, save_torch
+
+    import_torch()
+    loaded = _load(folder)
+    with progress(f"writing {Path(out).name}"):
+        save_torch(loaded, out)
+    _report(loaded, out, as_json)
+
+
+@app.command("inspect")
+def inspect(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Any checkpoint, file or folder.")],
+    allow_surplus: Surplus = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a checkpoint is.
+
+    Architecture, sizes, flags, parameters and origin.
+
+    Example: awm-convert inspect best.pt --json
+    """
+    loaded = _load(path, allow_surplus)
+    from converters.summary import describe, summarize
+
+    summary = summarize(loaded)
+    _print(_json(summary) if as_json else describe(summary))
+
+
+def _load(path: str, allow_surplus: bool = False) -> Checkpoint:
+    with progress(f"reading {Path(path).name}"):
+        from converters.loading import load
+
+        return load(path, allow_surplus=allow_surplus)
+
+
+def _report(loaded: Checkpoint, out: str, as_json: bool) -> None:
+    from converters.summary import headline, summarize
+
+    if as_json:
+        _print(_json({"output": out, **summarize(loaded)}))
+        return
+    for note in loaded.provenance.notes:
+        print(f"note: {one_line(note)}", file=sys.stderr)
+    _print(f"{headline(loaded)}\nwritten to {one_line(out)}")
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, indent=2)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
