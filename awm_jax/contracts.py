@@ -50,6 +50,10 @@ class World(Protocol[ContextOut]):
         """(2,) bool: whose stocks are gone."""
         ...
 
+    def words(self, frame: Any, number: jax.Array) -> jax.Array:
+        """(n,) uint32: what frame `number` adds to the match's digest."""
+        ...
+
     def corrupt(self, frame: Any) -> jax.Array:
         """() bool: the frame holds a value that is no number."""
         ...

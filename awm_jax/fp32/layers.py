@@ -78,7 +78,9 @@ class FrameEncoder(nnx.Module):
 
 
 def embedding(vocab: int, width: int, rngs: nnx.Rngs) -> nnx.Embed:
-    return nnx.Embed(vocab, width, embedding_init=initializers.normal(1.0), rngs=rngs)
+    embed = nnx.Embed(vocab, width, embedding_init=initializers.normal(1.0), rngs=rngs)
+    embed.dtype = None  # the table's, whatever it becomes: nnx.Embed keeps that of its first values
+    return embed
 
 
 class Heads(nnx.Module):

@@ -14,8 +14,11 @@ from flax import nnx
 
 from awm_jax.encoding import EncodingConfig, world_outputs
 from awm_jax.errors import AwmError
+from awm_jax.fp32.features import geometry, put_controls
 from awm_jax.fp32.layers import FrameEncoder, Heads, RMSNorm, broadcast_last, linear, uniform
 from awm_jax.fp32.ssd import ssd_chunked, ssd_sequential
+from awm_jax.game.frames import controllers
+from awm_jax.variant import Variant
 
 CONV_WIDTH = 4
 EXPAND = 2
@@ -76,7 +79,7 @@ class Mamba2Block(nnx.Module):
         conv_out = causal_conv(padded, self.conv_kernel[...], self.conv_bias[...])
         conv = jnp.swapaxes(padded[..., -(CONV_WIDTH - 1) :, :], -1, -2)
         x, B, C = jnp.split(jax.nn.silu(conv_out), [d_inner, d_inner + d_state], axis=-1)
-        x = x.reshape(*x.shape[:-1], -1, self.headdim)
+        x = x.reshape(*x.shape[:-1], d_inner // self.headdim, self.headdim)
 
         A = -jnp.exp(self.A_log[...])
         if chunk_size:
@@ -88,7 +91,8 @@ class Mamba2Block(nnx.Module):
         else:
             skip = x
         y = scan + self.D[...].reshape((1,) * (x.ndim - 2) + (-1, 1)) * skip
-        gated = self.norm(y.reshape(*y.shape[:-2], d_inner) * jax.nn.silu(z))
+        y = y.reshape(*y.shape[:-2], d_inner)
+        gated = self.norm(y * jax.nn.silu(z))
         out = self.out_proj(gated)
         taps = {"in_proj": projected, "conv": conv_out, "dt": dt, "A": A, "B": B, "C": C, "x": x}
         taps |= {"scan": scan, "y_plus_D": y, "z": z, "gated_norm": gated, "out_proj": out}
@@ -132,21 +136,24 @@ class FrameStackMamba2(nnx.Module):
         n_layers: int = 2,
         headdim: int = 64,
         chunk_size: int | None = None,
+        variant: Variant = Variant(),  # noqa: B008
         rngs: nnx.Rngs,
     ):
         if EXPAND * d_model % headdim:
             raise AwmError(f"d_inner {EXPAND * d_model} is not a multiple of headdim {headdim}")
         self.cfg, self.context_len = cfg, context_len
         self.d_model, self.d_state, self.headdim = d_model, d_state, headdim
-        self.chunk_size = chunk_size
+        self.chunk_size, self.variant = chunk_size, variant
         self.encoder = FrameEncoder(cfg, rngs=rngs)
-        self.frame_proj = linear(cfg.frame_dim, d_model, rngs=rngs)
+        self.frame_proj = linear(cfg.frame_dim + variant.extra_columns, d_model, rngs=rngs)
         self.layers = nnx.List(
             [Mamba2Layer(d_model, d_state, headdim, rngs=rngs) for _ in range(n_layers)]
         )
         self.final_norm = RMSNorm(d_model, rngs=rngs)
         self.ctrl_proj = linear(cfg.ctrl_conditioning_dim, d_model, rngs=rngs)
-        self.heads = Heads(d_model, world_outputs(cfg), rngs=rngs)
+        width = variant.head_hidden or d_model
+        self.pre_head = linear(d_model, width, rngs=rngs) if variant.head_hidden else None
+        self.heads = Heads(width, world_outputs(cfg), rngs=rngs)
 
     @property
     def n_layers(self) -> int:
@@ -170,8 +177,10 @@ class FrameStackMamba2(nnx.Module):
 
         Returns the sixteen outputs of `world_outputs`, each (*b, width).
         """
+        if self.variant.control_first:
+            float_ctx = self._shift_controls(float_ctx, next_ctrl[..., None, :])
         h, _, _ = self._backbone(float_ctx, int_ctx, None, last_only=True)
-        return self.heads(h[..., -1, :] + self.ctrl_proj(next_ctrl))
+        return self._heads(h[..., -1, :], next_ctrl)
 
     def step(
         self,
@@ -181,9 +190,11 @@ class FrameStackMamba2(nnx.Module):
         next_ctrl: jax.Array,
     ) -> tuple[Mamba2State, Outputs]:
         """Recurrent: absorb one frame (*b, F), (*b, I), then predict the next under next_ctrl."""
-        frames = float_frame[..., None, :], int_frame[..., None, :]
-        h, state, _ = self._backbone(*frames, state, chunk_size=0)
-        return state, self.heads(h[..., 0, :] + self.ctrl_proj(next_ctrl))
+        floats = float_frame[..., None, :]
+        if self.variant.control_first:
+            floats = put_controls(self.cfg, floats, next_ctrl[..., None, :])
+        h, state, _ = self._backbone(floats, int_frame[..., None, :], state, chunk_size=0)
+        return state, self._heads(h[..., 0, :], next_ctrl)
 
     def sequence(
         self,
@@ -194,17 +205,34 @@ class FrameStackMamba2(nnx.Module):
         chunk_size: int | None = None,
     ) -> tuple[Outputs, Mamba2State]:
         """`step` over T frames at once: (*b, T, F), (*b, T, I), (*b, T, C) -> (*b, T, width)."""
+        if self.variant.control_first:
+            float_seq = put_controls(self.cfg, float_seq, next_ctrl_seq)
         h, state, _ = self._backbone(float_seq, int_seq, state, chunk_size=chunk_size)
-        return self.heads(h + self.ctrl_proj(next_ctrl_seq)), state
+        return self._heads(h, next_ctrl_seq), state
 
     def trace(
         self, float_ctx: jax.Array, int_ctx: jax.Array, next_ctrl: jax.Array
     ) -> dict[str, jax.Array]:
         """Every intermediate of a windowed pass, scanned frame by frame."""
+        if self.variant.control_first:
+            float_ctx = self._shift_controls(float_ctx, next_ctrl[..., None, :])
         h, _, taps = self._backbone(float_ctx, int_ctx, None, chunk_size=0)
         ctrl = self.ctrl_proj(next_ctrl)
         last = h[..., -1, :]
         return taps | {"final_norm": last, "ctrl_proj": ctrl, "h": last + ctrl}
+
+    def _heads(self, h: jax.Array, next_ctrl: jax.Array) -> Outputs:
+        h = h + self.ctrl_proj(next_ctrl)
+        if self.pre_head is not None:
+            h = jax.nn.relu(self.pre_head(h))
+        return self.heads(h)
+
+    def _shift_controls(self, floats: jax.Array, next_ctrl: jax.Array) -> jax.Array:
+        """A window whose every row holds the controllers of the row after it."""
+        pads = controllers(self.cfg, floats[..., 1:, :])
+        pads = pads.reshape(*pads.shape[:-2], -1)
+        after = jnp.concatenate([pads, next_ctrl[..., : pads.shape[-1]]], axis=-2)
+        return put_controls(self.cfg, floats, after)
 
     def _backbone(self, floats, ints, state, chunk_size=None, last_only=False):
         """Returns (*b, T, d_model) after the final norm (T = 1 if `last_only`), state, taps."""
@@ -216,6 +244,9 @@ class FrameStackMamba2(nnx.Module):
         if state is None:
             state = self.init_state(floats.shape[:-2])
         encoded = self.encoder(floats, ints)
+        if self.variant.geometry:
+            extra = geometry(self.cfg, floats, ints)
+            encoded = jnp.concatenate([encoded, extra.astype(encoded.dtype)], axis=-1)
         x = self.frame_proj(encoded)
         taps = {"frame_enc": encoded, "frame_proj": x}
         ssm_states, conv_states = [], []

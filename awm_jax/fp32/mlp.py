@@ -27,7 +27,7 @@ def flatten_frames(encoder: FrameEncoder, floats, ints, context_len: int) -> jax
     if floats.shape[-2] != context_len:
         raise AwmError(f"the context has {floats.shape[-2]} frames, this network {context_len}")
     encoded = encoder(floats, ints)
-    return encoded.reshape(*encoded.shape[:-2], -1)
+    return encoded.reshape(*encoded.shape[:-2], context_len * encoded.shape[-1])
 
 
 class FrameStackMLP(nnx.Module):

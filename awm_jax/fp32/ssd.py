@@ -53,6 +53,20 @@ def ssd_sequential(
     return jnp.moveaxis(y, 0, axis), state
 
 
+def segment_sums(steps: jax.Array) -> jax.Array:
+    """steps (*b,Q) -> (*b,Q,Q): at (i,j) the sum of steps over j < k <= i; -inf where j > i.
+
+    Summed one by one: a difference of two running sums loses digits once those are large.
+    """
+    length = steps.shape[-1]
+    later, earlier = jnp.arange(length)[:, None], jnp.arange(length)[None, :]
+    lead = (1,) * (steps.ndim - 1)
+    after = (later > earlier).reshape(*lead, length, length)
+    causal = (later >= earlier).reshape(*lead, length, length)
+    sums = jnp.cumsum(jnp.where(after, steps[..., :, None], 0.0), axis=-2)
+    return jnp.where(causal, sums, -jnp.inf)
+
+
 def ssd_chunked(
     x: jax.Array,
     dt: jax.Array,
@@ -73,21 +87,18 @@ def ssd_chunked(
 
     def split(v):
         v = jnp.pad(v, [(0, 0)] * batch + [(0, pad)] + [(0, 0)] * (v.ndim - batch - 1))
-        return v.reshape((*v.shape[:batch], -1, chunk, *v.shape[batch + 1 :]))
+        return v.reshape((*v.shape[:batch], (length + pad) // chunk, chunk, *v.shape[batch + 1 :]))
 
     x, dt, B, C = map(split, (x, dt, B, C))
-    log_decay = jnp.cumsum(A.reshape((1,) * (dt.ndim - 1) + A.shape) * dt, axis=-2)
-    log_decay = jnp.swapaxes(log_decay, -1, -2)  # (*b,c,H,Q)
+    steps = jnp.swapaxes(A.reshape((1,) * (dt.ndim - 1) + A.shape) * dt, -1, -2)
+    log_decay = jnp.cumsum(steps, axis=-1)  # (*b,c,H,Q)
     dtx = dt[..., None] * x
 
-    causal = jnp.tril(jnp.ones((chunk, chunk), bool))
-    causal = causal.reshape((1,) * (log_decay.ndim - 1) + causal.shape)
-    within = log_decay[..., :, None] - log_decay[..., None, :]
-    within = jnp.exp(jnp.where(causal, within, -jnp.inf))  # (*b,c,H,i,j)
+    within = jnp.exp(segment_sums(steps))  # (*b,c,H,i,j)
     scores = jnp.einsum("...in,...jn->...ij", C, B)[..., None, :, :]
     y = jnp.einsum("...hij,...jhp->...ihp", scores * within, dtx)
 
-    to_end = jnp.exp(log_decay[..., -1:] - log_decay)  # (*b,c,H,Q)
+    to_end = within[..., -1, :]  # (*b,c,H,Q)
     ends = jnp.einsum("...hj,...jhp,...jn->...hpn", to_end, dtx, B)
     decay = jnp.exp(log_decay[..., -1])[..., None, None]
 
@@ -103,5 +114,5 @@ def ssd_chunked(
     carried = jnp.einsum("...in,...hpn->...ihp", C, entering)
     y = y + carried * jnp.swapaxes(jnp.exp(log_decay), -1, -2)[..., None]
 
-    y = y.reshape((*y.shape[:batch], -1, *y.shape[batch + 2 :]))
+    y = y.reshape((*y.shape[:batch], length + pad, *y.shape[batch + 2 :]))
     return jax.lax.slice_in_dim(y, 0, length, axis=batch), state

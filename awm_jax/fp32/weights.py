@@ -58,6 +58,8 @@ def table(model: Network) -> list[Entry]:
             entries += _mamba_layer(model, i)
         entries.append(Entry("final_norm.weight", (model.d_model,), ("final_norm", "scale")))
         entries += _linear("ctrl_proj", ("ctrl_proj",), model.ctrl_proj)
+        if model.pre_head is not None:
+            entries += _linear("pre_head", ("pre_head",), model.pre_head)
     else:
         entries += _linear("trunk.0", ("trunk", "hidden"), model.trunk.hidden)
         entries += _linear("trunk.3", ("trunk", "out"), model.trunk.out)

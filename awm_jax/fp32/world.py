@@ -114,6 +114,13 @@ class Fp32World:
     def corrupt(self, frame: Frames) -> jax.Array:
         return ~jnp.all(jnp.isfinite(frame.floats))
 
+    def words(self, frame: Frames, number: jax.Array) -> jax.Array:
+        """What the frame adds to the digest: its number, ints and the bits of its floats."""
+        number = jnp.asarray(number, jnp.int32)[None]
+        bits = jax.lax.bitcast_convert_type(frame.floats, jnp.uint32)
+        ints = jnp.concatenate([number, frame.ints.astype(jnp.int32)])
+        return jnp.concatenate([jax.lax.bitcast_convert_type(ints, jnp.uint32), bits])
+
     def _next_ctrl(self, floats: jax.Array, before: jax.Array) -> jax.Array:
         return control_features(
             self.cfg, controllers(self.cfg, floats), controllers(self.cfg, before)

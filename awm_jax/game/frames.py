@@ -52,12 +52,15 @@ def seed_frames(
     stage: int,
     characters: tuple[int, int],
     noise: np.ndarray | None = None,
+    action: int = 0,
 ) -> Frames:
     """The reference's synthetic start, `count` frames long, as NumPy arrays.
 
     Args:
-      noise: (1, 4) or (count, 4) offsets of p0.x, p0's y before damping, ... in the order
-        p0.x, p1.x, p0.y, p1.y in game units; y moves by a tenth of them. None for no noise.
+      noise: (1, 4) or (count, 4) offsets in the order p0.x, p1.x, p0.y, p1.y, in game units; y
+        moves by a tenth of them. None for no noise.
+      action: of both players. 0 is the reference's, though it means falling dead (M7); 14 is
+        standing.
     """
     where = columns(cfg)
     floats = np.zeros((count, cfg.float_per_frame), np.float32)
@@ -75,6 +78,7 @@ def seed_frames(
             drift = noise[:, 2 + player] * NOISE_Y * cfg.xy_scale
             block[:, where["y"]] += drift.astype(np.float32)
         row = ints[:, player * cfg.int_per_player :]
+        row[:, where.int_index["action"]] = action
         row[:, where.int_index["jumps"]] = SEED_JUMPS
         row[:, where.int_index["character"]] = characters[player]
         row[:, where.int_index["ground"]] = SEED_GROUND

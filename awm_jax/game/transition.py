@@ -58,10 +58,16 @@ def match_transition(
         old = _players(last.floats, cfg.float_per_player)[..., age]
         step = jnp.asarray(cfg.state_age_scale, old.dtype)
         blocks = blocks.at[..., age].set(jnp.where(same, old + step, jnp.zeros_like(old)))
+    return Frames(clamp(cfg, blocks.reshape(floats.shape)), ints)
+
+
+def clamp(cfg: EncodingConfig, floats: jax.Array) -> jax.Array:
+    """(*b, F) with every field of `CLAMPS` in its range, for both players. NaN stays NaN."""
+    blocks = _players(floats, cfg.float_per_player)
     low, high = _bounds(cfg)
     lead = (1,) * (blocks.ndim - 1)
     blocks = jnp.clip(blocks, low.reshape(*lead, -1), high.reshape(*lead, -1))
-    return Frames(blocks.reshape(floats.shape), ints)
+    return blocks.reshape(floats.shape)
 
 
 def knocked_out(cfg: EncodingConfig, frame: Frames) -> jax.Array:
