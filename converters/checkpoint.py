@@ -16,8 +16,11 @@ from flax import nnx
 
 import awm_jax
 from awm_jax.encoding import EncodingConfig
+from awm_jax.errors import AwmError
 from awm_jax.fp32 import FrameStackMamba2, FrameStackMLP, PolicyMLP
 from awm_jax.fp32.weights import Network, from_torch_dict, to_torch_dict
+from awm_jax.variant import Variant
+from converters.source import NO_VARIANT
 
 ARCHITECTURES: dict[str, type[Network]] = {
     cls.arch: cls for cls in (FrameStackMamba2, FrameStackMLP, PolicyMLP)
@@ -26,31 +29,38 @@ ARCHITECTURES: dict[str, type[Network]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """All that shapes a network: its architecture, encoding, context and widths."""
+    """All that shapes a network: its architecture, encoding, context, widths and variant."""
 
     arch: str
     config: EncodingConfig
     context_len: int
     dims: Mapping[str, int]
+    variant: Variant = NO_VARIANT
 
     def abstract(self) -> Network:
         """The network with shapes for weights; takes no memory.
 
         Raises:
-          AwmError: the widths contradict each other.
+          AwmError: the widths contradict each other, or only a Mamba2 world may have the variant.
         """
-        build = functools.partial(
-            ARCHITECTURES[self.arch], self.config, context_len=self.context_len, **self.dims
-        )
+        settings: dict[str, Any] = {"context_len": self.context_len, **self.dims}
+        if self.variant != NO_VARIANT:
+            if self.arch != FrameStackMamba2.arch:
+                raise AwmError(f"variant: {self.arch} has none")
+            settings["variant"] = self.variant
+        build = functools.partial(ARCHITECTURES[self.arch], self.config, **settings)
         return nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0)))
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        fields = {
             "arch": self.arch,
             "dims": dict(self.dims),
             "encoding_config": self.config.to_dict(),
             "context_len": self.context_len,
         }
+        if self.variant != NO_VARIANT:
+            fields["variant"] = dataclasses.asdict(self.variant)
+        return fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +115,13 @@ class Checkpoint:
         return self.model.dims
 
     @property
+    def variant(self) -> Variant:
+        """What differs from the reference's network."""
+        return self.model.variant if isinstance(self.model, FrameStackMamba2) else NO_VARIANT
+
+    @property
     def spec(self) -> Spec:
-        return Spec(self.arch, self.config, self.context_len, self.dims)
+        return Spec(self.arch, self.config, self.context_len, self.dims, self.variant)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The weights under the reference's keys, shapes and order, float32."""

@@ -23,8 +23,9 @@ from awm_jax.encoding import (
 from awm_jax.errors import AwmError
 from awm_jax.fp32.mamba2 import EXPAND
 from awm_jax.fp32.weights import head_key
+from awm_jax.variant import Variant
 from converters.checkpoint import Spec
-from converters.source import Settings
+from converters.source import NO_VARIANT, Settings
 
 Shapes = Mapping[str, tuple[int, ...]]
 DEFAULT_CONTEXT_LEN = 10
@@ -53,12 +54,14 @@ def infer(shapes: Shapes, settings: Settings) -> tuple[Spec, tuple[str, ...]]:
     arch = infer_arch(shapes)
     if settings.arch not in (None, arch):
         raise AwmError(f"the file says {settings.arch}, its keys are those of {arch}")
-    dims = mamba2_dims(shapes) if arch == "mamba2" else mlp_dims(shapes)
+    if settings.variant != NO_VARIANT and arch != "mamba2":
+        raise AwmError(f"the file states a variant, which {arch} has none of")
+    dims = mamba2_dims(shapes, settings.variant) if arch == "mamba2" else mlp_dims(shapes)
     stated = dict(settings.fields)
     _state_age(shapes, stated, settings.section)
     fields = stated | _tables(shapes, stated, settings.section)
     config, context_len = _flags(arch, shapes, fields, settings)
-    spec = Spec(arch, config, context_len, dims)
+    spec = Spec(arch, config, context_len, dims, settings.variant)
     return spec, _notes(spec, settings)
 
 
@@ -111,14 +114,15 @@ def _heads(config: EncodingConfig, arch: str) -> list[str]:
     return [head_key(output) for output in world_outputs(config, arch)]
 
 
-def mamba2_dims(shapes: Shapes) -> dict[str, int]:
+def mamba2_dims(shapes: Shapes, variant: Variant = NO_VARIANT) -> dict[str, int]:
     """d_model, d_state, n_layers, headdim (networks.md 2.8)."""
     blocks = [f"layers.{i}.mamba" for i in layer_numbers(shapes)]
     first = blocks[0]
     votes = [size(shapes, f"{name}.weight", 2, 0) for name in ("frame_proj", "ctrl_proj")]
     votes += [size(shapes, f"{name}.bias", 1, 0) for name in ("frame_proj", "ctrl_proj")]
     votes += [size(shapes, "final_norm.weight", 1, 0)]
-    votes += [size(shapes, f"{h}.weight", 2, 1) for h in _heads(EncodingConfig(), "mamba2")]
+    if not variant.head_hidden:
+        votes += [size(shapes, f"{h}.weight", 2, 1) for h in _heads(EncodingConfig(), "mamba2")]
     d_model = elect(votes, "frame_proj.weight")
 
     votes = [size(shapes, f"{b}.norm.weight", 1, 0) for b in blocks]
@@ -215,7 +219,7 @@ def _flags(
         if len(shape) != 2:
             continue
         axis = 0 if key in heads else 1
-        fitting = [c for c in candidates if _width(arch, key, *c) == shape[axis]]
+        fitting = [c for c in candidates if _width(arch, key, *c, settings.variant) == shape[axis]]
         if not fitting:
             what = "a width" if key in heads else "an input width"
             raise AwmError(f"{key} is {shape}: no flags fit {what} of {shape[axis]}")
@@ -254,14 +258,14 @@ def _candidates(
         yield config, length
 
 
-def _width(arch: str, key: str, config: EncodingConfig, length: int) -> int:
+def _width(arch: str, key: str, config: EncodingConfig, length: int, variant: Variant) -> int:
     """The size that the settings give one of the tensors that show them."""
     if key == "dynamics_head.weight":
         return world_outputs(config, arch)["dynamics_pred"]
     if key == "binary_head.weight":
         return world_outputs(config, arch)["binary_logits"]
     if key == "frame_proj.weight":
-        return config.frame_dim
+        return config.frame_dim + variant.extra_columns
     if key == "ctrl_proj.weight":
         return config.ctrl_conditioning_dim
     controls = config.ctrl_conditioning_dim if arch == "mlp" else 0

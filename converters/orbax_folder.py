@@ -37,6 +37,7 @@ from converters.source import (
     open_file,
     read_fields,
     read_json,
+    read_variant,
 )
 
 FORMAT = "awm-jax checkpoint 1"
@@ -144,7 +145,8 @@ def read_config(content: Mapping[str, Any]) -> tuple[Spec, Provenance]:
     fields, _ = read_fields(_mapping(content, "encoding_config"), "encoding_config")
     length = check_context_len(content.get("context_len"))
     provenance = _provenance(_mapping(content, "provenance"))
-    return Spec(arch, EncodingConfig(**fields), length, dims), provenance
+    variant = read_variant(content)
+    return Spec(arch, EncodingConfig(**fields), length, dims, variant), provenance
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

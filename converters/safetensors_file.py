@@ -18,12 +18,13 @@ from converters.source import (
     open_file,
     read_json,
     read_settings,
+    read_variant,
 )
 
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 # What a sidecar may hold; a folder's config.json serves as one.
 SIDECAR = {"encoding_config", "config", "context_len", "arch"}
-SIDECAR |= {"dims", "provenance", "format", "files"}
+SIDECAR |= {"dims", "provenance", "format", "files", "variant"}
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> Source:
@@ -69,4 +70,4 @@ def read_sidecar(path: Path) -> Settings:
         arch = content.get("arch", settings.arch)
         if not isinstance(arch, (str, type(None))):
             raise AwmError("arch is not text")
-        return dataclasses.replace(settings, arch=arch)
+        return dataclasses.replace(settings, arch=arch, variant=read_variant(content))

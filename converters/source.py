@@ -17,10 +17,13 @@ import numpy as np
 from awm_jax.console import one_line
 from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
+from awm_jax.variant import Variant
 
 MAX_JSON_BYTES = 1 << 20
 MAX_CONTEXT_LEN = 1 << 16
 MAX_FIELD = 1 << 31
+MAX_HEAD_HIDDEN = 1 << 20
+NO_VARIANT = Variant()
 FIELDS = {field.name: field for field in dataclasses.fields(EncodingConfig)}
 
 
@@ -49,6 +52,7 @@ class Settings:
       context_len: frames of context, or None.
       arch: "mamba2", "mlp" or "policy", or None.
       notes: what was ignored.
+      variant: what differs from the reference's network; a PyTorch file never says any.
     """
 
     form: str = "bare"
@@ -56,6 +60,7 @@ class Settings:
     context_len: int | None = None
     arch: str | None = None
     notes: tuple[str, ...] = ()
+    variant: Variant = NO_VARIANT
 
     @property
     def section(self) -> str:
@@ -129,6 +134,29 @@ def _check_field(section: str, key: str, value: object) -> None:
         EncodingConfig(**{key: value})  # pyright: ignore[reportArgumentType]
     except ValueError as error:
         raise AwmError(f"{section}.{error}") from error
+
+
+def read_variant(content: Mapping[Any, Any]) -> Variant:
+    """The `variant` of a settings mapping; the reference's network where it has none.
+
+    Raises:
+      AwmError: it is no mapping, or a field is unknown, of a wrong type or range.
+    """
+    stated = content.get("variant")
+    if stated is None:
+        return NO_VARIANT
+    if not isinstance(stated, Mapping):
+        raise AwmError("variant is not a mapping")
+    defaults = dataclasses.asdict(NO_VARIANT)
+    for name, value in stated.items():
+        if name not in defaults:
+            raise AwmError(f"variant has the unknown field {name!r}")
+        if type(value) is not type(defaults[name]):
+            kind = type(defaults[name]).__name__
+            raise AwmError(f"variant.{name} is a {type(value).__name__}, not {kind}")
+        if not 0 <= value <= MAX_HEAD_HIDDEN:
+            raise AwmError(f"variant.{name} is not in 0..{MAX_HEAD_HIDDEN}")
+    return Variant(**stated)
 
 
 def check_context_len(value: object) -> int:

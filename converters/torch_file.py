@@ -21,6 +21,7 @@ from awm_jax.errors import AwmError
 from awm_jax.files import write_atomically
 from converters.checkpoint import Checkpoint
 from converters.source import (
+    NO_VARIANT,
     Settings,
     Source,
     StoredTensor,
@@ -189,8 +190,14 @@ def save_torch(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     """Write a checkpoint in the reference's new format (networks.md 2.8), whole or not at all.
 
     Raises:
-      AwmError: the place cannot be written; PyTorch is not installed.
+      AwmError: the place cannot be written; PyTorch is not installed; the network is a variant,
+        which this format cannot say.
     """
+    if checkpoint.variant != NO_VARIANT:
+        raise AwmError(
+            "this network is a variant, which the reference's PyTorch format cannot hold; keep "
+            "its folder"
+        )
     torch = import_torch()
     content = {
         "model_state_dict": {k: torch.tensor(v) for k, v in checkpoint.state_dict().items()},

@@ -127,13 +127,16 @@ class Policy(_Seeded):
         floats, ints = adapt_columns(world, model.cfg)
         return cls(Network.of(model), jnp.float32(bias), floats, ints)
 
-    def act(self, state: Draws, view: View[Frames]) -> tuple[Draws, jax.Array]:
-        model = self.network.module()
-        frames = view.context
-        floats = frames.floats[-self.network.context_len :, np.array(self.float_columns)]
-        ints = frames.ints[-self.network.context_len :, np.array(self.int_columns)]
+    def outputs(self, context: Frames) -> dict[str, jax.Array]:
+        """The network's `analog_pred` (5,) and `button_logits` (8,) for the world's frames."""
+        last = slice(-self.network.context_len, None)
+        floats = context.floats[last, np.array(self.float_columns)]
+        ints = context.ints[last, np.array(self.int_columns)]
         most = np.array(int_vocabs(self.network.cfg), np.int32) - 1
-        out = model(floats, jnp.minimum(ints, most[None]))
+        return self.network.module()(floats, jnp.minimum(ints, most[None]))
+
+    def act(self, state: Draws, view: View[Frames]) -> tuple[Draws, jax.Array]:
+        out = self.outputs(view.context)
         chance = jax.nn.sigmoid(out["button_logits"] + self.button_bias)
         pressed = state.uniform(view.number, len(BUTTONS)) < chance
         return state, jnp.concatenate([out["analog_pred"], pressed.astype(jnp.float32)])
@@ -173,14 +176,16 @@ SCRIPTED = {"noop": Noop, "hold-forward": HoldForward, "random": Random}
 
 def parse_agent(
     spec: str, world: EncodingConfig, context_len: int, *, button_bias: float = 0.0
-) -> Agent:
+) -> tuple[Agent, str | None]:
     """The agent of a spec: `noop`, `hold-forward`, `random` or `policy:PATH`.
+
+    Returns the agent and the sha256 of its weights, None without any.
 
     Raises:
       AwmError: no such agent, or a policy that doesn't fit the world.
     """
     if spec in SCRIPTED:
-        return SCRIPTED[spec]()
+        return SCRIPTED[spec](), None
     kind, _, path = spec.partition(":")
     if kind != "policy" or not path:
         known = ", ".join([*SCRIPTED, "policy:PATH"])
@@ -191,6 +196,7 @@ def parse_agent(
     if checkpoint.arch != "policy":
         raise AwmError(f"{path} is a {checkpoint.arch} world model, not a policy")
     try:
-        return Policy.of(checkpoint.model, world, context_len, button_bias)
+        policy = Policy.of(checkpoint.model, world, context_len, button_bias)
     except AwmError as error:
         raise AwmError(f"{path}: {error}") from None
+    return policy, checkpoint.provenance.weights_sha256

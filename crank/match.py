@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import enum
 from collections.abc import Callable, Iterator
@@ -13,11 +14,12 @@ import numpy as np
 
 from awm_jax.contracts import Agent, View, World
 from awm_jax.errors import AwmError
+from awm_jax.game import digest as digests
 from awm_jax.game import rng
 
 
 class Outcome(enum.IntEnum):
-    """How a match stands or ended; `sentence` is what people read."""
+    """How a match stands or ended; `sentence` is what people read, `word` what programs do."""
 
     RUNNING = 0
     KO = 1
@@ -29,6 +31,13 @@ class Outcome(enum.IntEnum):
     def sentence(self) -> str:
         return _SENTENCES[self]
 
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+MAX_FRAMES = 1 << 30
+"""Frames of the longest match: their numbers stay below 2^31."""
 
 _SENTENCES = {
     Outcome.RUNNING: "still running",
@@ -52,8 +61,8 @@ class Rules:
 
     @classmethod
     def of(cls, max_frames: int, early_ko: bool = True) -> Rules:
-        if max_frames < 1:
-            raise AwmError(f"{max_frames} frames to play; give 1 or more")
+        if not 1 <= max_frames <= MAX_FRAMES:
+            raise AwmError(f"{max_frames} frames to play; give 1 to {MAX_FRAMES}")
         return cls(jnp.int32(max_frames), jnp.bool_(early_ko))
 
 
@@ -66,6 +75,7 @@ class MatchState:
     number: () int32 number of the next frame; the first after K seeds is K.
     played: () int32 frames generated.
     outcome: () int32 an `Outcome`.
+    digest: (4,) uint32 over the frames generated.
     """
 
     world: Any
@@ -73,6 +83,7 @@ class MatchState:
     number: jax.Array
     played: jax.Array
     outcome: jax.Array
+    digest: jax.Array
 
 
 Agents = tuple[Agent, Agent]
@@ -89,7 +100,9 @@ def match_reset(
     """
     states = (agents[0].reset(seed, 0), agents[1].reset(seed, 1))
     zero = jnp.int32(0)
-    return MatchState(world.reset(seed_frames), states, jnp.int32(first), zero, zero)
+    return MatchState(
+        world.reset(seed_frames), states, jnp.int32(first), zero, zero, digests.start()
+    )
 
 
 def match_step(
@@ -111,11 +124,24 @@ def match_step(
     outcome = jnp.where(knocked_out, Outcome.KO, outcome)
     outcome = jnp.where(world.corrupt(frame), Outcome.CORRUPT, outcome).astype(jnp.int32)
     minds = (acted[0][0], acted[1][0])
-    return MatchState(world_state, minds, state.number + 1, played, outcome), frame, pads
+    digest = digests.extend(state.digest, world.words(frame, state.number))
+    state = MatchState(world_state, minds, state.number + 1, played, outcome, digest)
+    return state, frame, pads
+
+
+# One match has few rows. For those XLA:CPU would take YNNPACK, which lays all weights out anew for
+# every product: 1.4 times the time of a windowed frame of production size.
+COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+
+def _step(world: World, agents: Agents, rules: Rules, state: MatchState):
+    state, frame, pads = match_step(world, agents, rules, state)
+    # The next step writes into the state's memory, so what is read of it is given out beside it.
+    return state, (frame, pads, state.outcome, state.digest)
 
 
 compiled_reset = jax.jit(match_reset, static_argnames="first")
-compiled_step = jax.jit(match_step, donate_argnames="state")
+compiled_step = jax.jit(_step, donate_argnames="state", compiler_options=COMPILER_OPTIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,27 +152,40 @@ class Played:
       frames: seeds, then generated frames (K + T, ...).
       pads: (T, 2, ...) controllers of the generated frames.
       outcome: how it ended.
+      digest: hexadecimal digest of the generated frames.
     """
 
     frames: Any
     pads: np.ndarray
     outcome: Outcome
+    digest: str
 
 
 def iterate(
     world: World, agents: Agents, seed_frames: Any, rules: Rules, seed: int = 0
-) -> Iterator[tuple[Any, jax.Array, Outcome]]:
-    """Yield (frame, pads, outcome) for every generated frame, as soon as it is there."""
+) -> Iterator[tuple[Any, jax.Array, Outcome, jax.Array]]:
+    """Yield (frame, pads, outcome, digest) for every generated frame, as soon as it is there."""
     first = jax.tree.leaves(seed_frames)[0].shape[0]
     words = jnp.asarray(rng.seed_words(seed))
     # The step writes into the state it is given, which must not be the caller's memory.
     seed_frames = jax.tree.map(jnp.array, seed_frames)
     state = compiled_reset(world, agents, seed_frames, first, words)
-    outcome = Outcome.RUNNING
+    under_way: collections.deque = collections.deque()
+    left, outcome = int(rules.max_frames), Outcome.RUNNING
     while outcome is Outcome.RUNNING:
-        state, frame, pads = compiled_step(world, agents, rules, state)
-        outcome = Outcome(int(state.outcome))
-        yield frame, pads, outcome
+        # One frame ahead: its step is handed over while the machine works on this one.
+        while left and len(under_way) < 2:
+            state, made = compiled_step(world, agents, rules, state)
+            under_way.append(made)
+            left -= 1
+        frame, pads, code, digest = under_way.popleft()
+        outcome = Outcome(int(code))
+        yield frame, pads, outcome, digest
+
+
+def warm_up(world: World, agents: Agents, seed_frames: Any, rules: Rules, seed: int = 0) -> None:
+    """Make the first frame and forget it: afterwards everything is compiled."""
+    next(iterate(world, agents, seed_frames, rules, seed))
 
 
 def run(
@@ -163,12 +202,13 @@ def run(
     A frame that holds no numbers ends the match and is left out.
     """
     made: list[tuple[Any, jax.Array]] = []
-    outcome = Outcome.RUNNING
+    outcome, digest = Outcome.RUNNING, digests.start()
     try:
-        for frame, pads, outcome in iterate(world, agents, seed_frames, rules, seed):
+        for frame, pads, outcome, after in iterate(world, agents, seed_frames, rules, seed):
             if outcome is Outcome.CORRUPT:
                 break
             made.append((frame, pads))
+            digest = after
             if on_frame is not None:
                 on_frame(frame)
     except KeyboardInterrupt:
@@ -181,4 +221,4 @@ def run(
 
     frames = jax.tree.map(join, seeds, *(frame for frame, _ in host))
     pads = np.stack([pads for _, pads in host]) if host else np.zeros((0, 2), np.float32)
-    return Played(frames, pads, outcome)
+    return Played(frames, pads, outcome, digests.hexdigest(np.asarray(digest)))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from awm_jax.encoding import PREDICTED_CATEGORICAL, EncodingConfig, column_scale, columns
+from awm_jax.encoding import PREDICTED_CATEGORICAL, EncodingConfig, column_scale, columns, int_names
 from awm_jax.game.frames import Frames
 
 CLAMPS = {
@@ -105,19 +105,32 @@ def _next_floats(cfg, floats, outputs, pads):
         value = outputs[name]
         return value.reshape(*value.shape[:-1], 2, -1)
 
-    blocks = blocks.at[..., where.core].add(per_player("continuous_delta"))
-    blocks = blocks.at[..., where.velocity].add(per_player("velocity_delta"))
-    blocks = blocks.at[..., where.dynamics].set(per_player("dynamics_pred"))
+    moved = _join(per_player("continuous_delta"), per_player("velocity_delta"))
     binary = (per_player("binary_logits") > 0).astype(blocks.dtype)
-    blocks = blocks.at[..., where.binary].set(binary)
-    blocks = blocks.at[..., where.controller].set(pads.astype(blocks.dtype))
-    return blocks.reshape(floats.shape)
+    # Joined rather than written into place: a tenth of a frame's time on the CPU.
+    pieces = {
+        where.core.start: blocks[..., : where.velocity.stop] + moved,
+        where.dynamics.start: per_player("dynamics_pred"),
+        where.binary.start: binary,
+        where.controller.start: pads.astype(blocks.dtype),
+    }
+    parts, at = [], 0
+    for start, piece in pieces.items():
+        if start > at:
+            parts.append(blocks[..., at:start])
+        parts.append(piece)
+        at = start + piece.shape[-1]
+    return _join(*parts).reshape(floats.shape)
 
 
 def _next_ints(cfg, ints, outputs, names):
-    for name in names:
-        for player in (0, 1):
-            column = player * cfg.int_per_player + columns(cfg).int_index[name]
-            choice = jnp.argmax(outputs[f"p{player}_{name}_logits"], axis=-1)
-            ints = ints.at[..., column].set(choice.astype(ints.dtype))
-    return ints
+    rows = []
+    for player in (0, 1):
+        for i, name in enumerate(int_names(cfg)):
+            if name in names:
+                choice = jnp.argmax(outputs[f"p{player}_{name}_logits"], axis=-1)
+                rows.append(choice.astype(ints.dtype))
+            else:
+                rows.append(ints[..., player * cfg.int_per_player + i])
+    rows.append(ints[..., -1])
+    return jnp.stack(rows, axis=-1)

@@ -305,3 +305,15 @@ def frame_words(frame: GameFrame, number: jax.Array) -> jax.Array:
             jnp.sum(pad, axis=-1, dtype=jnp.int32),
         ]
     return jax.lax.bitcast_convert_type(jnp.concatenate(words), jnp.uint32)
+
+
+def decode(cfg: EncodingConfig, frame: GameFrame) -> dict[str, np.ndarray]:
+    """Columns by name in game units, exact: name -> (*t, 2) float64, bool or int32."""
+    names = float_names(cfg)
+    cont, binary, ints = (np.asarray(v) for v in (frame.cont, frame.binary, frame.ints))
+    out: dict[str, np.ndarray] = {}
+    for i, name in enumerate(names[: cfg.continuous_dim]):
+        out[name] = cont[..., i] / UNIT
+    for i, name in enumerate(names[cfg.continuous_dim : cfg.continuous_dim + cfg.binary_dim]):
+        out[name] = binary[..., i] > 0
+    return out | {name: ints[..., i] for i, name in enumerate(int_names(cfg))}

@@ -45,6 +45,10 @@ class Int8World:
     def context_len(self) -> int:
         return self.arch.context_len
 
+    @property
+    def recurrent(self) -> bool:
+        return self.arch.recurrent
+
     def reset(self, seed: GameFrame) -> Int8State:
         """seed: K frames with a leading axis, oldest first."""
         if seed.stage.shape[0] != self.context_len:

@@ -1,0 +1,389 @@
+"""The command `awm`. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import awm_jax
+from awm_jax.console import one_line, progress
+from awm_jax.errors import AwmError
+from crank import FORMATS
+
+if TYPE_CHECKING:
+    from crank.playing import Match, Setup
+
+PROG = "awm"
+DEMO_FOLDER = "demo-out"
+
+# Plain help: rich's boxes would double the time until it shows.
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""Play matches inside a neural network.
+
+    The network is the physics of a fighting game: from the last frames and both players'
+    controllers it makes the next frame. A checkpoint goes in, a match file for the viewers comes
+    out.""",
+    epilog="""\b
+    Examples:
+      awm demo                               a first look, with a made-up network
+      awm play --world best.pt               600 frames of a PyTorch checkpoint
+      awm play --world world --p0 random --p1 policy:bot.pt --stage battlefield
+      awm replay game.slp                    a real game as a match file
+      awm verify match.json                  compute a cartridge's match again and compare
+      awm doctor                             what this machine has
+
+    Exit codes: 0 done, 1 found wanting, 2 usage or bad input, 130 interrupted.""",
+)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        _print(f"{PROG} {awm_jax.__version__}")
+    elif context.invoked_subcommand is None:
+        _print(context.get_help())
+
+
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The match file.")]
+Form = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="object|array",
+        help="object: the whole match, for the site; array: the frames alone, for the two HTML "
+        "viewers.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AGENTS = "noop, hold-forward, random or policy:CKPT."
+
+
+@app.command()
+def play(
+    world: Annotated[
+        str,
+        typer.Option(metavar="WORLD", help="A .pt, .safetensors, awm-convert folder or cartridge."),
+    ],
+    p0: Annotated[str, typer.Option(metavar="AGENT", help=f"Player 0: {AGENTS}")] = "hold-forward",
+    p1: Annotated[str, typer.Option(metavar="AGENT", help=f"Player 1: {AGENTS}")] = "hold-forward",
+    stage: Annotated[
+        str | None, typer.Option(metavar="ID|NAME", help="Default: 32, Final Destination.")
+    ] = None,
+    p0_char: Annotated[
+        str | None, typer.Option(metavar="ID|NAME", help="Default: 2, Captain Falcon.")
+    ] = None,
+    p1_char: Annotated[str | None, typer.Option(metavar="ID|NAME", help="Likewise.")] = None,
+    max_frames: Annotated[int, typer.Option(metavar="N", help="60 frames are one second.")] = 600,
+    early_ko: Annotated[
+        bool, typer.Option("--early-ko/--no-early-ko", help="End when a player has no stock left.")
+    ] = True,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of all randomness.")] = 0,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="windowed|recurrent",
+            help="windowed (default): the network sees the last frames, as in training; recurrent: "
+            "it remembers the whole match, and is faster. A cartridge says what it is.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="auto|xla|native", help="What computes a cartridge; same bits."),
+    ] = "auto",
+    digest: Annotated[
+        bool, typer.Option("--digest", help="Print the digest of the match alone.")
+    ] = False,
+    button_bias: Annotated[
+        float,
+        typer.Option(metavar="B", help="Added to a policy's button logits (the founders: 4)."),
+    ] = 0.0,
+    seed_noise: Annotated[
+        float,
+        typer.Option(metavar="S", help="How far the players stand off their places, in units."),
+    ] = 0.0,
+    noise_per_frame: Annotated[
+        bool,
+        typer.Option("--noise-per-frame", help="Anew in every seed frame, as the founders do."),
+    ] = False,
+    seed_action: Annotated[
+        int,
+        typer.Option(metavar="N", help="The players' first action; 14 is standing."),
+    ] = 0,
+    seed_replay: Annotated[
+        str | None, typer.Option(metavar="GAME", help="Start from a real game (.slp or .slx).")
+    ] = None,
+    start_frame: Annotated[
+        int, typer.Option(metavar="N", help="Where in that game; 0 is GO, -123 its first frame.")
+    ] = 0,
+    output: Output = "match.json",
+    form: Form = "object",
+    as_json: Json = False,
+) -> int:
+    """Play one match.
+
+    Two agents fight in a world until one has lost all stocks or the frames are over. Equal
+    arguments give an equal file. Ctrl-C ends the match and saves what was played.
+
+    Example: awm play --world world --p0 random --stage battlefield --p0-char fox
+    """
+    _check_output(output, form)
+    with progress(f"loading {one_line(Path(world).name)}"):
+        setup = _prepare(
+            world,
+            p0,
+            p1,
+            stage=stage,
+            characters=(p0_char, p1_char),
+            max_frames=max_frames,
+            early_ko=early_ko,
+            seed=seed,
+            context=context,
+            engine=engine,
+            button_bias=button_bias,
+            seed_noise=seed_noise,
+            noise_per_frame=noise_per_frame,
+            seed_action=seed_action,
+            seed_replay=seed_replay,
+            start_frame=start_frame,
+        )
+    for name in (setup.meta["seed_origin"] or {}).get("missing", ()):
+        print(f"note: {seed_replay} is too old for {name}; a default is used", file=sys.stderr)
+    match, summary = _play(setup, output, form)
+    if digest:
+        _print(match.digest)
+    else:
+        _print(json.dumps(summary, indent=2) if as_json else _describe(match, summary))
+    return _exit_code(match)
+
+
+@app.command()
+def verify(
+    match: Annotated[str, typer.Argument(metavar="MATCH", help="A match file.")],
+    world: Annotated[
+        str | None,
+        typer.Option(metavar="CARTRIDGE", help="Default: the one that the file names."),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="auto|xla|native", help="What computes it; same bits."),
+    ] = "auto",
+    resim: Annotated[
+        int,
+        typer.Option(metavar="N", help="At each frame go back N frames and simulate them again."),
+    ] = 0,
+    as_json: Json = False,
+) -> int:
+    """Compute a recorded match again, from its seed and inputs, and compare every frame.
+
+    Exit 0 when all is equal, 1 with the first difference when not.
+
+    Example: awm verify match.json --resim 7
+    """
+    with progress("reading"):
+        from crank import cache
+        from crank.verify import open_match, verify
+
+        cache.enable()
+        ready, content = open_match(match, world, engine)
+    with progress("verifying", len(content["frames"]), "frames") as advance:
+        verdict = verify(ready, content, resim=resim, on_frame=advance)
+    if as_json:
+        _print(json.dumps(verdict.to_dict(), indent=2))
+    else:
+        _print(verdict.sentence)
+    return 0 if verdict.holds else 1
+
+
+@app.command()
+def replay(
+    game: Annotated[str, typer.Argument(metavar="GAME", help="A .slp, .slp.xz or .slx file.")],
+    output: Output = "match.json",
+    form: Form = "object",
+    as_json: Json = False,
+) -> None:
+    """Turn a real game into a match file.
+
+    Needs peppi-py: pip install "awm-jax[replay]".
+
+    Example: awm replay game.slp --output match.json
+    """
+    _check_output(output, form)
+    with progress(f"reading {one_line(Path(game).name)}"):
+        from crank import viz
+        from crank.replay import replay_object
+
+        match = replay_object(game)
+        viz.save(match, output, form)
+    meta = match["meta"]
+    if as_json:
+        _print(json.dumps({"output": output, **meta}, indent=2))
+        return
+    names = [c["name"] for c in meta["characters"].values()]
+    winner = "no winner" if meta["winner"] is None else f"player {meta['winner']} won"
+    _print(
+        f"{' against '.join(names)} on {meta['stage']['name']}, {meta['total_frames']} frames, "
+        f"{winner}\nwritten to {one_line(output)}"
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help=f"Where to; default: {DEMO_FOLDER}, or a temporary folder."
+        ),
+    ] = None,
+    max_frames: Annotated[int, typer.Option(metavar="N", help="Frames to play.")] = 600,
+    as_json: Json = False,
+) -> int:
+    """Make a small world, convert it, play a match in it.
+
+    Its weights are random numbers, so nothing is downloaded and the fight makes no sense; a trained
+    checkpoint goes the same way.
+
+    Example: awm demo
+    """
+    folder = _demo_folder(out)
+    checkpoint, world, file = (folder / n for n in ("world.safetensors", "world", "match.json"))
+    with progress("making and converting a world"):
+        from crank import demo
+
+        demo.make_checkpoint(checkpoint)
+        demo.convert(checkpoint, world)
+    _say(as_json, f"made       {checkpoint}\nconverted  {world}")
+    with progress("loading world"):
+        characters = demo.CHARACTERS
+        setup = _prepare(
+            str(world), *demo.AGENTS, stage=demo.STAGE, characters=characters, max_frames=max_frames
+        )
+    match, summary = _play(setup, str(file), "object")
+    _print(json.dumps(summary, indent=2) if as_json else _describe(match, summary))
+    agents = f"--p0 {demo.AGENTS[1]} --p1 {demo.AGENTS[0]}"
+    _say(as_json, f"\nTry next: awm play --world {world} {agents} --seed 1 --context recurrent")
+    return _exit_code(match)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> int:
+    """Show what this machine has.
+
+    Versions, devices, CPU, the cache of compiled programs, and which extras are installed. Ends
+    with 1 if something that every command needs is wrong.
+    """
+    with progress("looking around"):
+        from crank import doctor
+
+        report = doctor.examine()
+    _print(json.dumps(report, indent=2) if as_json else doctor.describe(report))
+    return int(bool(report["problems"]))
+
+
+def _prepare(*args: Any, **kwargs: Any) -> Setup:
+    from crank import cache
+    from crank.playing import prepare
+
+    cache.enable()
+    return prepare(*args, **kwargs)
+
+
+def _play(setup: Setup, output: str, form: str) -> tuple[Match, dict[str, Any]]:
+    """Play, save, and return the match with what a program wants to know about it."""
+    frames = int(setup.rules.max_frames)
+    with progress("compiling"):
+        setup.compile()
+    with progress("playing", frames, "frames") as advance:
+        started = time.perf_counter()
+        match = setup.run(lambda _: advance())
+        seconds = time.perf_counter() - started
+    if not match.played and match.outcome.word == "interrupted":
+        raise KeyboardInterrupt
+    with progress("writing"):
+        match.save(output, form)
+    return match, {
+        "output": output,
+        "frames": match.played,
+        "seconds": round(seconds, 3),
+        "frames_per_second": round(match.played / seconds, 1),
+        "outcome": match.outcome.word,
+        "reason": match.outcome.sentence,
+        "winner": match.winner,
+        "final_stocks": list(match.final_stocks),
+        "final_percent": list(match.final_percent),
+        "digest": match.digest,
+    }
+
+
+def _describe(match: Match, summary: dict[str, Any]) -> str:
+    from awm_jax.game.characters import character_name
+    from awm_jax.game.stages import stage
+
+    lines = []
+    for p in (0, 1):
+        name = character_name(match.characters[p])
+        stocks, percent = match.final_stocks[p], match.final_percent[p]
+        agent = one_line(str(match.meta[f"p{p}_agent"]))
+        lines.append(f"player {p}   {name}, {agent}: {stocks} stocks, {percent}%")
+    rate = f"{summary['seconds']:.1f} s, {summary['frames_per_second']:.0f} frames/s"
+    lines += [
+        f"played     {match.played} frames on {stage(match.stage).name} ({rate})",
+        f"result     {match.sentence}",
+        f"written    {one_line(summary['output'])}",
+    ]
+    return "\n".join(lines)
+
+
+def _exit_code(match: Match) -> int:
+    if match.outcome.word == "corrupt":
+        print(f"{PROG}: {match.outcome.sentence}; the match ends before it", file=sys.stderr)
+    return {"interrupted": 130, "corrupt": 1}.get(match.outcome.word, 0)
+
+
+def _check_output(path: str, form: str) -> None:
+    """Say before the match, not after it, that its file cannot be written."""
+    if form not in FORMATS:
+        raise AwmError(f"no format {form!r}; give one of: {', '.join(FORMATS)}")
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise AwmError(f"cannot write {path}: it is a folder; name a file")
+    if not target.parent.is_dir():
+        raise AwmError(f"cannot write {path}: there is no folder {target.parent}; make it first")
+    place = target if target.exists() and not target.is_file() else target.parent
+    if not os.access(place, os.W_OK):
+        raise AwmError(f"cannot write {path}: permission denied; choose another place")
+
+
+def _demo_folder(out: str | None) -> Path:
+    folder = Path(out or DEMO_FOLDER)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{folder} is not writable")
+    except OSError as error:
+        if out is not None:
+            raise AwmError(f"cannot make the folder {out}: {error.strerror or error}") from error
+        return Path(tempfile.mkdtemp(prefix="awm-demo-"))
+    return folder
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        _print(text)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
