@@ -26,7 +26,7 @@ CONSTRAINTS := $(wildcard constraints-*.txt)
 VERSION = $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 PINNED = $$(c=constraints-$$($(VERSION)).txt; [ ! -f $$c ] || echo "-c $$c")
 
-# Compiled programs are kept from run to run (a third of the time), one folder per kind of CPU.
+# Compiled programs are kept from run to run (a second run takes a third of the time), one folder per kind of CPU.
 CPU := $(shell (uname -m; grep -m1 -iE '^(flags|features)' /proc/cpuinfo) 2>/dev/null | cksum | cut -d' ' -f1)
 CACHE := JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax/$(CPU) \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1

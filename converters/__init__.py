@@ -1,4 +1,4 @@
-"""Checkpoints in and out: PyTorch, safetensors and Orbax. The command is `awm-convert`.
+"""Checkpoints in and out, and cartridges made of them. The command is `awm-convert`.
 
 Nothing heavy is imported before it is used, so that `awm-convert --help` answers at once.
 """
@@ -10,20 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from converters.checkpoint import Checkpoint, Provenance
-    from converters.loading import load, load_torch
+    from converters.loading import LoadedCartridge, load, load_cartridge, load_torch
     from converters.orbax_folder import save_orbax
     from converters.torch_file import save_torch
 
 _HOMES = {
     "Checkpoint": "checkpoint",
+    "LoadedCartridge": "loading",
     "Provenance": "checkpoint",
     "load": "loading",
+    "load_cartridge": "loading",
     "load_torch": "loading",
     "save_orbax": "orbax_folder",
     "save_torch": "torch_file",
 }
 
-__all__ = ["Checkpoint", "Provenance", "load", "load_torch", "save_orbax", "save_torch"]
+__all__ = [
+    "Checkpoint",
+    "LoadedCartridge",
+    "Provenance",
+    "load",
+    "load_cartridge",
+    "load_torch",
+    "save_orbax",
+    "save_torch",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ import typer
 
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
+from converters import cartridge_commands
 
 if TYPE_CHECKING:
     from converters.checkpoint import Checkpoint
@@ -32,8 +33,10 @@ app = typer.Typer(
       awm-convert torch best.pt world        PyTorch to a JAX (Orbax) folder
       awm-convert inspect world              what is in it
       awm-convert to-torch world again.pt    and back, bit for bit
+      awm-convert quantize world cartridge --calibrate replays/    its integer twin
+      awm-convert verify cartridge           is it sound
 
-    Exit codes: 0 done, 2 usage or bad input, 130 interrupted.""",
+    Exit codes: 0 done, 1 found wanting, 2 usage or bad input, 130 interrupted.""",
 )
 
 Surplus = Annotated[
@@ -96,21 +99,47 @@ def to_torch(
 
 @app.command("inspect")
 def inspect(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="Any checkpoint, file or folder.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Any checkpoint or cartridge, file or folder.")
+    ],
     allow_surplus: Surplus = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Of a cartridge: products, state, compute units.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a checkpoint is.
+    """Show what a checkpoint or a cartridge is.
 
-    Architecture, sizes, flags, parameters and origin.
+    Architecture, sizes, flags, parameters and origin; with --cost what a cartridge's frame costs.
 
     Example: awm-convert inspect best.pt --json
     """
+    if _is_cartridge(path):
+        cartridge_commands.inspect(path, cost, as_json)
+        return
+    if cost:
+        raise AwmError(f"{path} is no cartridge; --cost looks at cartridges (quantize makes one)")
     loaded = _load(path, allow_surplus)
     from converters.summary import describe, summarize
 
     summary = summarize(loaded)
     _print(_json(summary) if as_json else describe(summary))
+
+
+for _command in (
+    cartridge_commands.quantize,
+    cartridge_commands.verify,
+    cartridge_commands.report,
+):
+    app.command(_command.__name__)(_command)
+
+
+def _is_cartridge(path: str) -> bool:
+    if not os.path.isdir(path):
+        return False
+    from converters.cartridge import is_cartridge
+
+    return is_cartridge(path)
 
 
 def _load(path: str, allow_surplus: bool = False) -> Checkpoint:

@@ -193,10 +193,11 @@ def parse_agent(
     import converters
 
     checkpoint = converters.load(path)
-    if checkpoint.arch != "policy":
+    model = checkpoint.model
+    if not isinstance(model, PolicyMLP):
         raise AwmError(f"{path} is a {checkpoint.arch} world model, not a policy")
     try:
-        policy = Policy.of(checkpoint.model, world, context_len, button_bias)
+        policy = Policy.of(model, world, context_len, button_bias)
     except AwmError as error:
         raise AwmError(f"{path}: {error}") from None
     return policy, checkpoint.provenance.weights_sha256

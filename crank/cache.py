@@ -66,7 +66,7 @@ def jaxlib_identity() -> str:
     distribution = metadata.distribution("jaxlib")
     record = distribution.read_text("RECORD") or ""
     binaries = [f for f in distribution.files or () if f.suffix in (".so", ".dylib", ".pyd")]
-    stats = [os.stat(distribution.locate_file(file)) for file in binaries]
+    stats = [os.stat(str(distribution.locate_file(file))) for file in binaries]
     largest = max(((s.st_size, s.st_mtime_ns) for s in stats), default=(0, 0))
     return f"{distribution.version} {hashlib.sha256(record.encode()).hexdigest()} {largest}"
 
@@ -108,7 +108,7 @@ def enable() -> Path | None:
     import jax
 
     folder = cache_folder()
-    if jax.config.jax_compilation_cache_dir or fault(folder) is not None:
+    if jax.config.values["jax_compilation_cache_dir"] or fault(folder) is not None:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -18,7 +18,7 @@ from awm_jax.errors import AwmError
 from crank import FORMATS
 
 if TYPE_CHECKING:
-    from crank.playing import Match, Setup
+    from crank.playing import Match
 
 PROG = "awm"
 DEMO_FOLDER = "demo-out"
@@ -140,28 +140,26 @@ def play(
     Example: awm play --world world --p0 random --stage battlefield --p0-char fox
     """
     _check_output(output, form)
-    with progress(f"loading {one_line(Path(world).name)}"):
-        setup = _prepare(
-            world,
-            p0,
-            p1,
-            stage=stage,
-            characters=(p0_char, p1_char),
-            max_frames=max_frames,
-            early_ko=early_ko,
-            seed=seed,
-            context=context,
-            engine=engine,
-            button_bias=button_bias,
-            seed_noise=seed_noise,
-            noise_per_frame=noise_per_frame,
-            seed_action=seed_action,
-            seed_replay=seed_replay,
-            start_frame=start_frame,
-        )
-    for name in (setup.meta["seed_origin"] or {}).get("missing", ()):
-        print(f"note: {seed_replay} is too old for {name}; a default is used", file=sys.stderr)
-    match, summary = _play(setup, output, form)
+    match, summary = _play(
+        output,
+        form,
+        world,
+        p0,
+        p1,
+        stage=stage,
+        characters=(p0_char, p1_char),
+        max_frames=max_frames,
+        early_ko=early_ko,
+        seed=seed,
+        context=context,
+        engine=engine,
+        button_bias=button_bias,
+        seed_noise=seed_noise,
+        noise_per_frame=noise_per_frame,
+        seed_action=seed_action,
+        seed_replay=seed_replay,
+        start_frame=start_frame,
+    )
     if digest:
         _print(match.digest)
     else:
@@ -265,12 +263,15 @@ def demo(
         demo.make_checkpoint(checkpoint)
         demo.convert(checkpoint, world)
     _say(as_json, f"made       {checkpoint}\nconverted  {world}")
-    with progress("loading world"):
-        characters = demo.CHARACTERS
-        setup = _prepare(
-            str(world), *demo.AGENTS, stage=demo.STAGE, characters=characters, max_frames=max_frames
-        )
-    match, summary = _play(setup, str(file), "object")
+    match, summary = _play(
+        str(file),
+        "object",
+        str(world),
+        *demo.AGENTS,
+        stage=demo.STAGE,
+        characters=demo.CHARACTERS,
+        max_frames=max_frames,
+    )
     _print(json.dumps(summary, indent=2) if as_json else _describe(match, summary))
     agents = f"--p0 {demo.AGENTS[1]} --p1 {demo.AGENTS[0]}"
     _say(as_json, f"\nTry next: awm play --world {world} {agents} --seed 1 --context recurrent")
@@ -292,27 +293,34 @@ def doctor(as_json: Json = False) -> int:
     return int(bool(report["problems"]))
 
 
-def _prepare(*args: Any, **kwargs: Any) -> Setup:
-    from crank import cache
-    from crank.playing import prepare
+def _play(
+    output: str, form: str, world: str, p0: str, p1: str, **options: Any
+) -> tuple[Match, dict[str, Any]]:
+    """Load, play, save; the match with what a program wants to know about it."""
+    from crank.interrupt import deferred
 
-    cache.enable()
-    return prepare(*args, **kwargs)
+    with deferred() as interrupted:
+        with progress(f"loading {one_line(Path(world).name)}"):
+            from crank import cache
+            from crank.playing import prepare
 
-
-def _play(setup: Setup, output: str, form: str) -> tuple[Match, dict[str, Any]]:
-    """Play, save, and return the match with what a program wants to know about it."""
-    frames = int(setup.rules.max_frames)
-    with progress("compiling"):
-        setup.compile()
-    with progress("playing", frames, "frames") as advance:
-        started = time.perf_counter()
-        match = setup.run(lambda _: advance())
-        seconds = time.perf_counter() - started
-    if not match.played and match.outcome.word == "interrupted":
-        raise KeyboardInterrupt
-    with progress("writing"):
-        match.save(output, form)
+            if interrupted():
+                raise KeyboardInterrupt
+            cache.enable()
+            setup = prepare(world, p0, p1, **options)
+        for name in (setup.meta["seed_origin"] or {}).get("missing", ()):
+            print(f"note: the replay is too old for {name}; a default is used", file=sys.stderr)
+        if not interrupted():
+            with progress("compiling"):
+                setup.compile()
+        if interrupted():
+            raise KeyboardInterrupt
+        with progress("playing", int(setup.rules.max_frames), "frames") as advance:
+            started = time.perf_counter()
+            match = setup.run(lambda _: advance(), interrupted)
+            seconds = time.perf_counter() - started
+        with progress("writing"):
+            match.save(output, form)
     return match, {
         "output": output,
         "frames": match.played,

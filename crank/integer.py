@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+import dataclasses
+from typing import cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -14,54 +14,75 @@ from awm_jax.contracts import Agent
 from awm_jax.errors import AwmError
 from awm_jax.game.frames import Frames
 from awm_jax.int8 import agents
-from awm_jax.int8.engine import make_world
+from awm_jax.int8.engine import Engine, NativeWorld, make_world
 from awm_jax.int8.frame import GameFrame, from_floats
 from awm_jax.int8.policy import Int8Policy
-from awm_jax.int8.world import arch_of
+from awm_jax.int8.world import Int8World
+from converters.cartridge import is_cartridge, read_cartridge
+from converters.quantize.pack import load_policy
+
+IntegerWorld = Int8World | NativeWorld
 
 SCRIPTED = {"noop": agents.Noop, "hold-forward": agents.HoldForward, "random": agents.Random}
 
 
-def is_cartridge(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a cartridge folder."""
-    return os.path.isfile(os.path.join(path, "manifest.json"))
-
-
-def load_world(path: str, context: str | None, engine: str) -> tuple[Any, str]:
+def load_world(path: str, context: str | None, engine: str) -> tuple[IntegerWorld, str]:
     """The integer world of a cartridge and the cartridge's hash.
 
     Args:
       context: "windowed" or "recurrent" instead of the cartridge's own mode.
       engine: "auto", "xla" or "native".
+
+    Raises:
+      AwmError: no such engine, or it cannot run here; or the cartridge is damaged.
     """
-    cartridge = converters.load_cartridge(path)
-    world = make_world(cartridge.params, cartridge.arch, engine)
-    if context is not None and (context == "recurrent") != cartridge.arch.recurrent:
-        world = arch_of(world, recurrent=context == "recurrent")
-    return world, cartridge.hash
+    if engine not in get_args(Engine):
+        raise AwmError(f"no engine {engine!r}; give one of: {', '.join(get_args(Engine))}")
+    loaded = converters.load_cartridge(path)
+    arch = loaded.world.arch
+    if context is not None:
+        arch = dataclasses.replace(arch, recurrent=context == "recurrent")
+    return make_world(loaded.world.params, arch, cast(Engine, engine)), loaded.cartridge.hash
 
 
-def start(world: Any, frames: Frames) -> GameFrame:
+def start(world: IntegerWorld, frames: Frames) -> GameFrame:
     """Encoded seed frames in the machine's own units, as NumPy arrays."""
     return from_floats(world.cfg, np.asarray(frames.floats), np.asarray(frames.ints))
 
 
-def parse_agent(spec: str, world: Any, button_bias: float) -> tuple[Agent, str | None]:
-    """The integer agent of a spec, and the hash of its weights: see `crank.agents.parse_agent`."""
+def parse_agent(
+    spec: str, world: IntegerWorld, home: str | None, button_bias: float
+) -> tuple[Agent, str | None]:
+    """The integer agent of a spec, and the hash of its weights.
+
+    Args:
+      spec: `noop`, `hold-forward`, `random`, or `policy:NAME`: a policy of the world's own
+        cartridge, or the folder of a policy cartridge.
+      home: the world's cartridge; None for a world that came from none.
+
+    Raises:
+      AwmError: no such agent, or a policy that doesn't fit the world.
+    """
     if spec in SCRIPTED:
         return SCRIPTED[spec](), None
-    kind, _, path = spec.partition(":")
-    if kind != "policy" or not path:
-        known = ", ".join([*SCRIPTED, "policy:CARTRIDGE"])
+    kind, _, name = spec.partition(":")
+    own = read_cartridge(home).policies if home is not None else {}
+    if kind != "policy" or not name:
+        known = ", ".join([*SCRIPTED, *(f"policy:{n}" for n in own), "policy:CARTRIDGE"])
         raise AwmError(f"no agent {spec!r}; give one of: {known}")
-    if not is_cartridge(path):
+    if name in own:
+        cartridge = own[name]
+    elif is_cartridge(name):
+        cartridge = read_cartridge(name)
+    else:
         raise AwmError(
-            f"{path} is not an integer policy; make one with: awm-convert quantize {path} OUT"
+            f"{name} is no policy of this cartridge and no policy cartridge; make one with: "
+            "awm-convert quantize"
         )
-    policy = converters.load_cartridge(path)
     try:
-        params = jax.tree.map(jnp.asarray, policy.params)
-        agent = Int8Policy.of(params, policy.arch, world.cfg, world.context_len, button_bias)
+        params, arch = load_policy(cartridge)
+        params = jax.tree.map(jnp.asarray, params)
+        agent = Int8Policy.of(params, arch, world.cfg, world.context_len, button_bias)
     except AwmError as error:
-        raise AwmError(f"{path}: {error}") from None
-    return agent, policy.hash
+        raise AwmError(f"{name}: {error}") from None
+    return agent, cartridge.hash

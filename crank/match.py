@@ -196,10 +196,15 @@ def run(
     *,
     seed: int = 0,
     on_frame: Callable[[Any], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Played:
     """Play to the end. A KeyboardInterrupt ends it early and keeps what was played.
 
     A frame that holds no numbers ends the match and is left out.
+
+    Args:
+      on_frame: called with every generated frame.
+      stop: asked after each; when it says so the match ends as by a KeyboardInterrupt.
     """
     made: list[tuple[Any, jax.Array]] = []
     outcome, digest = Outcome.RUNNING, digests.start()
@@ -211,6 +216,9 @@ def run(
             digest = after
             if on_frame is not None:
                 on_frame(frame)
+            if outcome is Outcome.RUNNING and stop():
+                outcome = Outcome.INTERRUPTED
+                break
     except KeyboardInterrupt:
         outcome = Outcome.INTERRUPTED
     host = [jax.tree.map(np.asarray, step) for step in made]

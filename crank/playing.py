@@ -17,6 +17,7 @@ from awm_jax.contracts import Agent
 from awm_jax.encoding import EncodingConfig, columns
 from awm_jax.errors import AwmError
 from awm_jax.fp32.layers import check_ints
+from awm_jax.fp32.policy import PolicyMLP
 from awm_jax.fp32.world import Fp32World
 from awm_jax.game import frames as game_frames
 from awm_jax.game.characters import parse_character
@@ -25,11 +26,13 @@ from awm_jax.game.frames import Frames
 from awm_jax.game.noise import seed_noise as draw_noise
 from awm_jax.game.result import whole, winner
 from awm_jax.game.stages import parse_stage
+from awm_jax.int8.engine import NativeWorld
 from awm_jax.int8.frame import GameFrame
 from awm_jax.int8.frame import decode as decode_integers
-from awm_jax.int8.world import Int8World
-from crank import match, viz
+from converters.cartridge import is_cartridge
+from crank import integer, match, viz
 from crank.agents import parse_agent
+from crank.integer import IntegerWorld
 from crank.match import Outcome, Rules
 from crank.verify import machine_record
 
@@ -41,6 +44,7 @@ DEFAULT_STAGE = 32
 DEFAULT_CHARACTER = 2
 DEFAULT_FRAMES = 600
 CONTEXTS = ("windowed", "recurrent")
+ReadyWorld = Fp32World | IntegerWorld | NativeWorld
 MAX_NOISE = 100
 """Game units: beyond this the players would stand outside of every stage."""
 
@@ -121,17 +125,18 @@ class Match:
             "final_percent": list(self.final_percent),
             "digest": self.digest,
         }
-        integer = isinstance(self.frames, GameFrame)
+        frames = self.frames
+        places = np.asarray(frames.stage) if isinstance(frames, GameFrame) else stages(frames)
         shown = viz.match_object(
-            viz.viz_frames(self.columns(), self.frames.stage if integer else stages(self.frames)),
+            viz.viz_frames(self.columns(), places),
             mode="agent-vs-agent",
             seed_frames=self.seed_count,
             stage=self.stage,
             characters=self.characters,
             meta=dict(self.meta) | result,
         )
-        if integer:
-            start = jax.tree.map(lambda v: v[: self.seed_count], self.frames)
+        if self.integer:
+            start = jax.tree.map(lambda v: v[: self.seed_count], frames)
             shown["machine"] = machine_record(start, self.pads, self.digest)
         return shown
 
@@ -153,7 +158,7 @@ class Setup:
       meta: what a match file says about it beyond the frames and the result.
     """
 
-    world: Fp32World | Int8World
+    world: ReadyWorld
     agents: tuple[Agent, Agent]
     start: Frames | GameFrame
     rules: Rules
@@ -166,14 +171,25 @@ class Setup:
         """Compile the step, or load it from the cache, so that `run` starts at once."""
         match.warm_up(self.world, self.agents, self.start, self.rules, self.seed)
 
-    def run(self, on_frame: Callable[[Any], None] | None = None) -> Match:
+    def run(
+        self,
+        on_frame: Callable[[Any], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Match:
         """Play. After a KeyboardInterrupt: what was played until then, `Outcome.INTERRUPTED`.
 
         Args:
           on_frame: called with every generated frame.
+          stop: asked after each; when it says so the match ends as by a KeyboardInterrupt.
         """
         played = match.run(
-            self.world, self.agents, self.start, self.rules, seed=self.seed, on_frame=on_frame
+            self.world,
+            self.agents,
+            self.start,
+            self.rules,
+            seed=self.seed,
+            on_frame=on_frame,
+            stop=stop,
         )
         return Match(
             cfg=self.world.cfg,
@@ -189,7 +205,9 @@ class Setup:
 
 
 def _decode(cfg: EncodingConfig, frames: Frames | GameFrame) -> dict[str, np.ndarray]:
-    return (decode_integers if isinstance(frames, GameFrame) else decode)(cfg, frames)
+    if isinstance(frames, GameFrame):
+        return decode_integers(cfg, frames)
+    return decode(cfg, frames)
 
 
 def play(*args: Any, on_frame: Callable[[Any], None] | None = None, **kwargs: Any) -> Match:
@@ -205,7 +223,7 @@ def play(*args: Any, on_frame: Callable[[Any], None] | None = None, **kwargs: An
 
 
 def prepare(
-    world: str | os.PathLike[str] | Checkpoint | Fp32World | Int8World,
+    world: str | os.PathLike[str] | Checkpoint | ReadyWorld,
     p0: str | Agent = DEFAULT_AGENT,
     p1: str | Agent = DEFAULT_AGENT,
     *,
@@ -284,20 +302,19 @@ def prepare(
                 "missing": list(real.missing),
             }
         start = _checked(seed_frames, cfg, count)
-    first, second = (_agent(spec, ready, button_bias) for spec in (p0, p1))
+    first, second = (_agent(spec, ready, label, button_bias) for spec in (p0, p1))
     last, where = start.ints[-1], columns(cfg).int_index["character"]
     place = int(last[-1])
     fighters = int(last[where]), int(last[cfg.int_per_player + where])
-    integer = not isinstance(ready, Fp32World)
     meta = {
         "model_checkpoint": label,
-        "arch": "mamba2" if integer else ready.network.module().arch,
+        "arch": ready.network.module().arch if isinstance(ready, Fp32World) else "mamba2",
         "context_len": count,
         "p0_agent": first[1],
         "p1_agent": second[1],
         "weights_sha256": {"world": digest, "p0": first[2], "p1": second[2]},
         "context": CONTEXTS[ready.recurrent],
-        "arithmetic": "int8" if integer else "float32",
+        "arithmetic": "float32" if isinstance(ready, Fp32World) else "int8",
         "max_frames": max_frames,
         "early_ko": early_ko,
         "seed": seed,
@@ -306,18 +323,15 @@ def prepare(
         "button_bias": float(button_bias),
         "versions": versions(),
     }
-    if integer:
-        from crank.integer import start as in_units
-
-        start = in_units(ready, start)
-    return Setup(ready, (first[0], second[0]), start, rules, seed, place, fighters, meta)
+    begin = start if isinstance(ready, Fp32World) else integer.start(ready, start)
+    return Setup(ready, (first[0], second[0]), begin, rules, seed, place, fighters, meta)
 
 
 def load_world(
-    world: str | os.PathLike[str] | Checkpoint | Fp32World | Int8World,
+    world: str | os.PathLike[str] | Checkpoint | ReadyWorld,
     context: str | None,
     engine: str = "auto",
-) -> tuple[Fp32World | Int8World, str | None, str | None]:
+) -> tuple[ReadyWorld, str | None, str | None]:
     """A world ready to play, its name in a match file, and the hash of its weights or cartridge.
 
     Raises:
@@ -325,7 +339,7 @@ def load_world(
     """
     if context is not None and context not in CONTEXTS:
         raise AwmError(f"no context {context!r}; give one of: {', '.join(CONTEXTS)}")
-    if not isinstance(world, str | os.PathLike) and hasattr(world, "observe"):
+    if isinstance(world, ReadyWorld):
         if context not in (None, CONTEXTS[world.recurrent]):
             raise AwmError(f"the world is {CONTEXTS[world.recurrent]}, not {context}")
         return world, None, None
@@ -333,22 +347,21 @@ def load_world(
     if isinstance(world, str | os.PathLike):
         import converters
 
-        from crank import integer
-
         label = os.fspath(world)
-        if integer.is_cartridge(label):
+        if is_cartridge(label):
             ready, digest = integer.load_world(label, context, engine)
             return ready, label, digest
         checkpoint = converters.load(label)
     else:
         checkpoint = world
         label = checkpoint.provenance.source
+    model = checkpoint.model
     try:
-        if checkpoint.arch == "policy":
+        if isinstance(model, PolicyMLP):
             raise AwmError(
                 "holds a policy, not a world; a policy plays as --p0 or --p1 policy:PATH"
             )
-        ready = Fp32World.of(checkpoint.model, recurrent=context == "recurrent")
+        ready = Fp32World.of(model, recurrent=context == "recurrent")
     except AwmError as error:
         raise AwmError(f"{label}: {error}") from None
     return ready, label, checkpoint.provenance.weights_sha256
@@ -379,9 +392,10 @@ def synthetic_seed(
     return game_frames.seed_frames(cfg, count, number, (first, second), drawn, action)
 
 
-def _checked(frames: Frames, cfg: EncodingConfig, count: int) -> Frames:
+def _checked(frames: Any, cfg: EncodingConfig, count: int) -> Frames:
     """Seed frames from elsewhere as NumPy arrays, or an AwmError that says what is wrong."""
-    floats, ints = np.asarray(frames.floats, np.float32), np.asarray(frames.ints, np.int32)
+    floats: Any = np.asarray(frames.floats, np.float32)
+    ints: Any = np.asarray(frames.ints, np.int32)
     wanted = (count, cfg.float_per_frame), (count, cfg.int_per_frame)
     if (floats.shape, ints.shape) != wanted:
         raise AwmError(f"the seed frames are {floats.shape} and {ints.shape}, not {wanted}")
@@ -392,17 +406,15 @@ def _checked(frames: Frames, cfg: EncodingConfig, count: int) -> Frames:
 
 
 def _agent(
-    spec: str | Agent, world: Fp32World | Int8World, button_bias: float
+    spec: str | Agent, world: Fp32World | IntegerWorld, label: str | None, button_bias: float
 ) -> tuple[Agent, str, str | None]:
-    if isinstance(spec, str):
-        if isinstance(world, Fp32World):
-            agent, digest = parse_agent(spec, world.cfg, world.context_len, button_bias=button_bias)
-        else:
-            from crank.integer import parse_agent as parse_integer_agent
-
-            agent, digest = parse_integer_agent(spec, world, button_bias)
-        return agent, spec, digest
-    return spec, type(spec).__name__, None
+    if not isinstance(spec, str):
+        return spec, type(spec).__name__, None
+    if isinstance(world, Fp32World):
+        agent, digest = parse_agent(spec, world.cfg, world.context_len, button_bias=button_bias)
+    else:
+        agent, digest = integer.parse_agent(spec, world, label, button_bias)
+    return agent, spec, digest
 
 
 def versions() -> dict[str, str]:

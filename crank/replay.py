@@ -7,6 +7,7 @@ import os
 import re
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from awm_jax.encoding import EncodingConfig, float_names, int_names
@@ -76,10 +77,11 @@ def replay_seed(
         raise AwmError(
             f"{path}: has no frames {start_frame} to {start_frame + count - 1}, {_has(game)}"
         )
-    floats, ints = encode(game, cfg)
+    rows = slice(at, at + count)
+    floats, ints = (jnp.asarray(v[rows]) for v in encode(game, cfg))
     wanted = [re.sub("^flag_.*", "flags", name) for name in (*float_names(cfg), *int_names(cfg))]
     missing = tuple(name for name in dict.fromkeys(wanted) if name in game.missing)
-    return ReplaySeed(Frames(floats[at : at + count], ints[at : at + count]), missing)
+    return ReplaySeed(Frames(floats, ints), missing)
 
 
 def _has(game: Game) -> str:

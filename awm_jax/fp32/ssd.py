@@ -45,7 +45,8 @@ def ssd_sequential(
     axis = x.ndim - 3
 
     def body(state, frame):
-        y, state = ssd_step(*frame[:2], A, *frame[2:], state)
+        x, dt, B, C = frame
+        y, state = ssd_step(x, dt, A, B, C, state)
         return state, y
 
     frames = tuple(jnp.moveaxis(v, axis, 0) for v in (x, dt, B, C))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -127,10 +128,10 @@ def num_parameters(model: Network) -> int:
 
 
 def _param(model: Network, path: tuple[str | int, ...]) -> nnx.Param:
-    node = model
+    node: Any = model
     for name in path:
         node = node[name] if isinstance(name, int) else getattr(node, name)
-    return node  # pyright: ignore[reportReturnType]
+    return node
 
 
 def from_torch_dict(model: Network, tensors: dict[str, np.ndarray]) -> None:

@@ -6,6 +6,7 @@ Source: match.md sections 1.1 and 1.2, networks.md section 1.4.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,8 +64,8 @@ def seed_frames(
         standing.
     """
     where = columns(cfg)
-    floats = np.zeros((count, cfg.float_per_frame), np.float32)
-    ints = np.zeros((count, cfg.int_per_frame), np.int32)
+    floats: Any = np.zeros((count, cfg.float_per_frame), np.float32)
+    ints: Any = np.zeros((count, cfg.int_per_frame), np.int32)
     for player in (0, 1):
         block = floats[:, player * cfg.float_per_player :][:, : cfg.float_per_player]
         block[:, where["x"]] = SEED_X[player] * cfg.xy_scale

@@ -30,7 +30,7 @@ from awm_jax.game.frames import (
 )
 from awm_jax.game.transition import CLAMPS, KO_BELOW
 from awm_jax.int8.fixed import WIDE_MAX, clamp, mulshift, rsh
-from awm_jax.int8.params import Inputs, pytree
+from awm_jax.int8.params import Array, Inputs, pytree
 from awm_jax.variant import EDGE_REACH, HEIGHT_REACH, LEVELS, RIVAL_REACH
 
 UNIT_BITS = 16
@@ -75,11 +75,11 @@ class GameFrame:
       pads: (2, 8) int32, the controllers that made this frame (`PAD_FIELDS`).
     """
 
-    cont: jax.Array
-    binary: jax.Array
-    ints: jax.Array
-    stage: jax.Array
-    pads: jax.Array
+    cont: Array
+    binary: Array
+    ints: Array
+    stage: Array
+    pads: Array
 
 
 def limits(cfg: EncodingConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ Each field is defined in docs/integer-spec.md section 4; a cartridge holds their
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, dataclass_transform
 
 import jax
 
@@ -16,8 +17,10 @@ from awm_jax.int8.fixed import WIDE_MAX
 from awm_jax.variant import Variant
 
 NO_VARIANT = Variant()
+Array = Any  # a jax.Array, or an np.ndarray before it is put on a device
 
 
+@dataclass_transform(frozen_default=True)
 def pytree(cls):
     """A frozen dataclass registered with JAX; fields with `static()` are structure."""
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
@@ -99,26 +102,26 @@ def control_columns(cfg: EncodingConfig) -> tuple[tuple[int, ...], tuple[int, ..
 class Tables:
     """`awm_jax.int8.tables`: sigmoid, softplus (513,), exp2 (257,), rsqrt (193,), int32."""
 
-    sigmoid: jax.Array
-    softplus: jax.Array
-    exp2: jax.Array
-    rsqrt: jax.Array
+    sigmoid: Array
+    softplus: Array
+    exp2: Array
+    rsqrt: Array
 
 
 @pytree
 class Requant:
     """(n,) int32 shifts `a` and multipliers `m` of `fixed.requant`."""
 
-    a: jax.Array
-    m: jax.Array
+    a: Array
+    m: Array
 
 
 @pytree
 class Dense:
     """w (rows, cols) int8, bias (rows,) int32 in accumulator units, then a requantisation."""
 
-    w: jax.Array
-    bias: jax.Array
+    w: Array
+    bias: Array
     out: Requant
 
 
@@ -129,10 +132,10 @@ class MixedDense:
     k () int32: a narrow code counts 2^k wide ones.
     """
 
-    w_wide: jax.Array
-    w_narrow: jax.Array
-    k: jax.Array
-    bias: jax.Array
+    w_wide: Array
+    w_narrow: Array
+    k: Array
+    bias: Array
     out: Requant
 
 
@@ -140,9 +143,9 @@ class MixedDense:
 class Norm:
     """eps (2,), w (n,), shift () int32 of `fixed.norm`."""
 
-    eps: jax.Array
-    w: jax.Array
-    shift: jax.Array
+    eps: Array
+    w: Array
+    shift: Array
 
 
 @pytree
@@ -160,17 +163,17 @@ class Inputs:
       embeddings: name -> (vocabulary, width) int8 narrow codes.
     """
 
-    column_m: jax.Array
-    column_s: jax.Array
-    stick_m: jax.Array
-    stick_s: jax.Array
-    trigger_m: jax.Array
-    trigger_s: jax.Array
-    feature_m: jax.Array
-    feature_s: jax.Array
-    levels: jax.Array
-    one: jax.Array
-    embeddings: dict[str, jax.Array]
+    column_m: Array
+    column_s: Array
+    stick_m: Array
+    stick_s: Array
+    trigger_m: Array
+    trigger_s: Array
+    feature_m: Array
+    feature_s: Array
+    levels: Array
+    one: Array
+    embeddings: dict[str, Array]
 
 
 @pytree
@@ -185,17 +188,17 @@ class Scan:
       skip_m: (H,) D as a multiplier of x; skip_s: () its shift.
     """
 
-    decay_m: jax.Array
-    decay_s: jax.Array
-    drive_m: jax.Array
-    drive_s: jax.Array
-    b_m: jax.Array
-    b_s: jax.Array
-    c_m: jax.Array
-    c_s: jax.Array
+    decay_m: Array
+    decay_s: Array
+    drive_m: Array
+    drive_s: Array
+    b_m: Array
+    b_s: Array
+    c_m: Array
+    c_s: Array
     out: Requant
-    skip_m: jax.Array
-    skip_s: jax.Array
+    skip_m: Array
+    skip_s: Array
 
 
 @pytree
@@ -210,11 +213,11 @@ class Layer:
 
     norm: Norm
     in_proj: Dense
-    conv_w: jax.Array
-    conv_bias: jax.Array
+    conv_w: Array
+    conv_bias: Array
     conv_out: Requant
     scan: Scan
-    gate_s: jax.Array
+    gate_s: Array
     gated_norm: Norm
     out_proj: Dense
 
@@ -233,13 +236,13 @@ class Heads:
     """
 
     hidden: Dense | None
-    numeric_w: jax.Array
-    numeric_bias: jax.Array
-    numeric_m: jax.Array
-    numeric_s: jax.Array
-    numeric_l: jax.Array
-    binary_w: jax.Array
-    binary_bias: jax.Array
+    numeric_w: Array
+    numeric_bias: Array
+    numeric_m: Array
+    numeric_s: Array
+    numeric_l: Array
+    binary_w: Array
+    binary_bias: Array
     logits: Dense
 
 

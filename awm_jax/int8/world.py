@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -157,8 +155,3 @@ class Int8World:
         cont = jnp.clip(cont, low[None], high[None])
         binary = binary.astype(jnp.int32).reshape(2, -1)
         return GameFrame(cont, binary, ints, last.stage, pads)
-
-
-def arch_of(world: Int8World, **changes) -> Int8World:
-    """The same parameters under another mode, e.g. `recurrent=True`."""
-    return dataclasses.replace(world, arch=dataclasses.replace(world.arch, **changes))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from support.golden import golden_dir, replays_dir
 from support.matches import golden_match
 
@@ -109,7 +109,7 @@ def test_every_command_is_in_the_help(capsys) -> None:
         (["--p1", "policy:nowhere.pt"], "nowhere.pt"),
         (["--max-frames", "0"], "0 frames to play; give 1"),
         (["--max-frames=-3"], "-3 frames to play; give 1"),
-        (["--max-frames", "many"], "many"),
+        (["--max-frames", "many"], "'--max-frames'"),
         (["--context", "both"], "no context 'both'"),
         (["--format", "csv"], "no format 'csv'"),
         (["--seed=-1"], "seed -1"),
@@ -161,18 +161,19 @@ def test_a_full_disk(capsys, small) -> None:
     arguments = ["--world", small, "--max-frames", "3", "--output", "/dev/full"]
     code, out, err = awm(capsys, "play", *arguments)
     assert (code, out) == (2, "")
-    assert err == "awm: cannot write /dev/full: the disk is full\n"
+    assert err.splitlines()[-1] == "awm: cannot write /dev/full: the disk is full"
 
 
-def test_a_world_that_makes_no_numbers(capsys, monkeypatch, tmp_path, small) -> None:
-    from awm_jax.fp32.world import Fp32World
-
-    monkeypatch.setattr(Fp32World, "corrupt", lambda self, frame: frame.ints[-1] == 31)
+def test_a_world_that_makes_no_numbers(capsys, tmp_path, small) -> None:
+    weights = load_file(small)
+    weights["velocity_head.bias"][:] = 3e38  # finite, and infinite when added twice
+    save_file(weights, small)
     output = tmp_path / "match.json"
-    arguments = ["--world", small, "--stage", "31", "--max-frames", "9", "--output", str(output)]
+    arguments = ["--world", small, "--no-early-ko", "--output", str(output)]
     code, out, err = awm(capsys, "play", *arguments)
     assert code == 1 and "no number" in err and "nobody won" in out
-    assert json.loads(output.read_text())["meta"]["outcome"] == "corrupt"
+    match = json.loads(output.read_text())
+    assert match["meta"]["outcome"] == "corrupt" and match["meta"]["total_frames"] < 10
 
 
 # Playing
@@ -183,7 +184,7 @@ def test_playing(capsys, monkeypatch, tmp_path, small) -> None:
     arguments = ["--world", small, "--max-frames", "12", "--no-early-ko", "--p0", "random"]
     arguments += ["--stage", "yoshis story", "--p0-char", "fox", "--seed", "4"]
     code, out, err = awm(capsys, "play", *arguments)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert "player 0   FOX, random" in out and "12 frames on Yoshi's Story" in out
     match = json.loads(Path("match.json").read_text())
     assert match["meta"]["model_checkpoint"] == small and match["meta"]["total_frames"] == 16
@@ -202,7 +203,7 @@ def test_a_replay(capsys, monkeypatch, tmp_path) -> None:
     game = min((replays_dir() / "games").iterdir(), key=lambda path: path.stat().st_size)
     output = tmp_path / "match.json"
     code, out, err = awm(capsys, "replay", str(game), "--output", str(output))
-    assert (code, err) == (0, "") and str(output) in out
+    assert code == 0 and str(output) in out, err
     match = json.loads(output.read_text())
     assert match["meta"]["mode"] == "replay" and len(match["frames"]) > 1000
     code, out, _ = awm(capsys, "replay", str(game), "--output", str(output), "--json")
@@ -266,7 +267,11 @@ def test_ctrl_c_saves_what_was_played(small: str, tmp_path: Path) -> None:
     )
 
 
-def test_ctrl_c_before_the_first_frame_writes_nothing(small: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", [0.05, 0.6, 1.0])
+def test_ctrl_c_before_the_first_frame_writes_nothing(
+    small: str, tmp_path: Path, after: float
+) -> None:
+    """Also while compiled modules are being imported, where the exception would be lost."""
     process = subprocess.Popen(
         [sys.executable, "-m", "crank", "play", "--world", small, "--output", "match.json"],
         stdout=subprocess.PIPE,
@@ -274,11 +279,12 @@ def test_ctrl_c_before_the_first_frame_writes_nothing(small: str, tmp_path: Path
         text=True,
         cwd=tmp_path,
     )
-    time.sleep(1)
+    time.sleep(after)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and out == ""
-    assert err == "awm: interrupted\n"
+    # Before Python has started its own code the signal just ends the process.
+    assert (process.returncode, err) == (130, "awm: interrupted\n") or after < 0.1
+    assert out == ""
     assert not (tmp_path / "match.json").exists()
 
 
@@ -286,7 +292,7 @@ def test_ctrl_c_before_the_first_frame_writes_nothing(small: str, tmp_path: Path
 
 
 def test_the_demo_needs_the_core_packages_only(tmp_path: Path) -> None:
-    blocked = ["torch", "peppi_py", "pyarrow", "optax", "matplotlib", "solders", "starlette"]
+    blocked = ["torch", "peppi_py", "pyarrow", "matplotlib", "solders", "starlette"]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({blocked!r}))\n"
         "from crank.__main__ import main\n"
@@ -309,7 +315,7 @@ def test_the_demo_is_alive_and_repeatable(capsys, tmp_path: Path) -> None:
     texts = []
     for _ in range(2):
         code, out, err = awm(capsys, "demo", "--out", str(tmp_path), "--json")
-        assert (code, err) == (0, "")
+        assert code == 0, err
         summary = json.loads(out)
         texts.append((tmp_path / "match.json").read_text())
     assert texts[0] == texts[1]
@@ -317,11 +323,11 @@ def test_the_demo_is_alive_and_repeatable(capsys, tmp_path: Path) -> None:
     frames = json.loads(texts[0])["frames"]
     for player in (0, 1):
         shown = [frame["players"][player] for frame in frames]
-        for key, least in (("x", 20), ("y", 5), ("percent", 5)):
+        for key, least in (("x", 20), ("y", 5), ("percent", 50)):
             assert np.ptp([p[key] for p in shown]) > least, key
-        assert len({p["action_state"] for p in shown}) > 5
-        inside = [abs(p["x"]) < 299 and -199 < p["y"] < 299 and p["percent"] < 900 for p in shown]
-        assert np.mean(inside) > 0.9
+        assert len({p["action_state"] for p in shown}) > 20
+        for key, low, high in (("x", -150, 150), ("y", -5, 100), ("percent", 0, 250)):
+            assert all(low <= p[key] <= high for p in shown), key
 
 
 def test_the_demo_takes_a_temporary_folder_where_it_cannot_write(monkeypatch, tmp_path) -> None:

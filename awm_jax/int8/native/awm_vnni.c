@@ -1,0 +1,19 @@
+/* The step for x86-64 with AVX-512 VNNI. */
+#if defined(__x86_64__)
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#else
+#pragma GCC target("avx2,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#endif
+#define AWM_PATH vnni
+#define AWM_BITS 512
+#define AWM_VNNI
+#include "awm_x86.h"
+
+#include "awm_step.c"
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#else
+typedef int awm_nothing_vnni;
+#endif

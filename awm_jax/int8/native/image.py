@@ -1,0 +1,305 @@
+"""The image: one contiguous little-endian blob from which the C kernel runs a world.
+
+The layout is written here once: `pack` makes an image, `header` the C declarations
+(`awm_layout.h`, compared by a test). An image starts with the magic, then `DIMS` as int32, then the
+byte offset of every tensor as int32: `TENSORS`, then `LAYER_TENSORS` of each layer. int8 weights
+are row-major, their rows padded with zeros to `ALIGN` columns; everything else is int32. Every
+tensor starts at a multiple of `ALIGN` bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from awm_jax.encoding import (
+    ANALOG,
+    BUTTONS,
+    PREDICTED_CATEGORICAL,
+    EncodingConfig,
+    columns,
+    int_names,
+    player_embeddings,
+    predicted_dynamics,
+)
+from awm_jax.errors import AwmError
+from awm_jax.fp32.mamba2 import CONV_WIDTH, EXPAND
+from awm_jax.game.digest import LANES
+from awm_jax.int8 import frame, mamba2, world
+from awm_jax.int8.fixed import WIDE_MAX
+from awm_jax.int8.params import Arch, Layer, WorldParams, control_columns, frame_columns
+from awm_jax.variant import GEOMETRY_PER_PLAYER, LEVELS
+
+MAGIC = b"AWMIMG1\0"
+VERSION = 1
+ALIGN = 64
+MAX_LAYERS = 16
+MAX_INTS = 8
+
+CATEGORICAL_DIMS = tuple(f"at_{n}" for n in PREDICTED_CATEGORICAL)
+DIMS = (
+    *("version", "bytes", "d_model", "d_state", "n_layers", "headdim", "context_len"),
+    *("recurrent", "planes", "control_first", "geometry", "head_hidden"),
+    *("cont", "binary", "ints", "press_events", "thresholds", "age_embed"),
+    *("n_wide", "n_narrow", "ctrl_wide", "ctrl_narrow", "numeric", "logits"),
+    *("at_core", "at_velocity", "at_dynamics", "n_dynamics", "at_age"),
+    *("at_x", "at_y", "at_speed_y", "at_speed_attack_y"),
+    *CATEGORICAL_DIMS,
+    *(f"vocab_{i}" for i in range(MAX_INTS + 1)),
+    *(f"width_{i}" for i in range(MAX_INTS + 1)),
+    *("frame_k", "ctrl_k", "one", "stick_m", "stick_s", "trigger_m", "trigger_s"),
+    *("final_shift", "reserved"),
+)
+TENSORS = (
+    *("sigmoid", "softplus", "exp2", "rsqrt", "low", "high"),
+    *("column_m", "column_s", "feature_m", "feature_s", "levels", "embeddings"),
+    *("frame_wide", "frame_narrow", "frame_bias", "frame_a", "frame_m"),
+    *("final_eps", "final_w"),
+    *("ctrl_wide", "ctrl_narrow", "ctrl_bias", "ctrl_a", "ctrl_m"),
+    *("hidden_w", "hidden_bias", "hidden_a", "hidden_m"),
+    *("numeric_w", "numeric_bias", "numeric_m", "numeric_s", "numeric_l"),
+    *("binary_w", "binary_bias"),
+    *("logits_w", "logits_bias", "logits_a", "logits_m"),
+)
+LAYER_TENSORS = (
+    *("norm_eps", "norm_w", "in_w", "in_bias", "in_a", "in_m"),
+    *("conv_w", "conv_bias", "conv_a", "conv_m"),
+    *("decay_m", "decay_s", "drive_m", "drive_s", "b_m", "c_m", "y_a", "y_m", "skip_m"),
+    *("gated_eps", "gated_w", "out_w", "out_bias", "out_a", "out_m"),
+    *("scalars",),
+)
+# The int32 of a layer's `scalars`.
+SCALARS = ("norm_shift", "b_s", "c_s", "skip_s", "gate_s", "gated_shift")
+CONSTANTS = {
+    "version": VERSION,
+    "align": ALIGN,
+    "max_layers": MAX_LAYERS,
+    "max_ints": MAX_INTS,
+    "categorical": len(PREDICTED_CATEGORICAL),
+    "analog": len(ANALOG),
+    "buttons": len(BUTTONS),
+    "pad_fields": len(frame.PAD_FIELDS),
+    "expand": EXPAND,
+    "conv_width": CONV_WIDTH,
+    "wide_max": WIDE_MAX,
+    "b_max": mamba2.B_MAX,
+    "drive_room": mamba2.DRIVE_ROOM,
+    "change_max": world.CHANGE_MAX,
+    "unit": frame.UNIT,
+    "stick_max": frame.STICK_MAX,
+    "stick_threshold": frame.STICK_THRESHOLD,
+    "trigger_threshold": frame.TRIGGER_THRESHOLD,
+    "levels": LEVELS,
+    "geometry_per_player": GEOMETRY_PER_PLAYER,
+    "height": frame.HEIGHT,
+    "edge": frame.EDGE,
+    "rival": frame.RIVAL,
+    "digest_lanes": LANES,
+}
+
+
+def header() -> str:
+    """The text of `awm_layout.h`."""
+    lines = [
+        "/* Made by `python -m awm_jax.int8.native.image` from the Python definitions. */",
+        "#ifndef AWM_LAYOUT_H",
+        "#define AWM_LAYOUT_H",
+        "",
+        f'#define AWM_MAGIC "{MAGIC[:-1].decode()}"',
+        *(f"#define AWM_{name.upper()} ({value})" for name, value in CONSTANTS.items()),
+        "#define AWM_BUTTON_BITS "
+        + "{"
+        + ", ".join(f"{{{f}, {b}}}" for f, b in frame.BUTTON_BITS)
+        + "}",
+        "",
+    ]
+    kinds = {"D": DIMS, "T": TENSORS, "L": LAYER_TENSORS, "S": SCALARS}
+    for kind, names in kinds.items():
+        body = "\n".join(f"  AWM_{kind}_{name.upper()}," for name in names)
+        lines.append(f"enum {{\n{body}\n  AWM_{kind}_COUNT\n}};")
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def pack(params: WorldParams, arch: Arch) -> bytes:
+    """A world as an image.
+
+    Raises:
+      AwmError: the kernel has no room for this architecture.
+    """
+    if arch.n_layers > MAX_LAYERS or arch.cfg.lookahead:
+        raise AwmError(
+            f"the native kernel runs up to {MAX_LAYERS} layers and no lookahead; use the xla engine"
+        )
+    dims = _dims(params, arch)
+    tensors = [_tensors(params, arch.cfg)[name] for name in TENSORS]
+    for layer in params.layers:
+        values = _layer(layer)
+        tensors += [values[name] for name in LAYER_TENSORS]
+    blobs = [_bytes(np.asarray(t)) for t in tensors]
+    at = _aligned(len(MAGIC) + 4 * (len(DIMS) + len(blobs)))
+    offsets = []
+    for blob in blobs:
+        offsets.append(at)
+        at += len(blob)
+    dims["bytes"] = at
+    head = MAGIC + np.array([dims[n] for n in DIMS] + offsets, "<i4").tobytes()
+    return b"".join([head.ljust(_aligned(len(head)), b"\0"), *blobs])
+
+
+def _aligned(n: int) -> int:
+    return -(-n // ALIGN) * ALIGN
+
+
+def _bytes(value: np.ndarray) -> bytes:
+    """int8 (rows, cols) with padded rows, else int32; filled to a multiple of ALIGN bytes."""
+    if value.dtype == np.int8 and value.ndim == 2:
+        value = np.pad(value, ((0, 0), (0, _aligned(value.shape[1]) - value.shape[1])))
+    elif value.dtype != np.int8:
+        value = value.astype("<i4")
+    blob = value.tobytes()
+    return blob.ljust(_aligned(len(blob)), b"\0")
+
+
+def _dims(params: WorldParams, arch: Arch) -> dict[str, int]:
+    cfg, where = arch.cfg, columns(arch.cfg)
+    tables = list(player_embeddings(cfg).values())
+    tables += [(0, 0)] * (MAX_INTS - len(tables)) + [(cfg.stage_vocab, cfg.stage_embed_dim)]
+    age = where.int_index if cfg.state_age_as_embed else where.index
+    inputs = params.inputs
+    wide, narrow = frame_columns(cfg, arch.variant)
+    ctrl_wide, ctrl_narrow = control_columns(cfg)
+    dims = {
+        "version": VERSION,
+        "d_model": arch.d_model,
+        "d_state": arch.d_state,
+        "n_layers": arch.n_layers,
+        "headdim": arch.headdim,
+        "context_len": arch.context_len,
+        "recurrent": arch.recurrent,
+        "planes": arch.planes,
+        "control_first": arch.variant.control_first,
+        "geometry": arch.variant.geometry,
+        "head_hidden": arch.variant.head_hidden,
+        "cont": cfg.continuous_dim,
+        "binary": cfg.binary_dim,
+        "ints": cfg.int_per_player,
+        "press_events": cfg.press_events,
+        "thresholds": cfg.ctrl_threshold_features,
+        "age_embed": cfg.state_age_as_embed,
+        "n_wide": len(wide),
+        "n_narrow": len(narrow),
+        "ctrl_wide": len(ctrl_wide),
+        "ctrl_narrow": len(ctrl_narrow),
+        "numeric": 2 * (cfg.core_continuous_dim + cfg.velocity_dim + len(predicted_dynamics(cfg))),
+        "logits": 2 * sum(getattr(cfg, f"{n}_vocab") for n in PREDICTED_CATEGORICAL),
+        "at_core": where.core.start,
+        "at_velocity": where.velocity.start,
+        "at_dynamics": where.dynamics.start,
+        "n_dynamics": len(predicted_dynamics(cfg)),
+        "at_age": age["state_age"],
+        "at_x": where["x"],
+        "at_y": where["y"],
+        "at_speed_y": where["speed_y"],
+        "at_speed_attack_y": where["speed_attack_y"],
+        **{f"at_{n}": where.int_index[n] for n in PREDICTED_CATEGORICAL},
+        **{f"vocab_{i}": vocab for i, (vocab, _) in enumerate(tables)},
+        **{f"width_{i}": width for i, (_, width) in enumerate(tables)},
+        "frame_k": params.frame_proj.k,
+        "ctrl_k": params.ctrl_proj.k,
+        "one": inputs.one,
+        "stick_m": inputs.stick_m,
+        "stick_s": inputs.stick_s,
+        "trigger_m": inputs.trigger_m,
+        "trigger_s": inputs.trigger_s,
+        "final_shift": params.final_norm.shift,
+        "reserved": 0,
+    }
+    return {name: int(np.asarray(value)) for name, value in dims.items()}
+
+
+def _tensors(params: WorldParams, cfg: EncodingConfig) -> dict[str, np.ndarray]:
+    inputs, heads = params.inputs, params.heads
+    low, high = frame.limits(cfg)
+    names = [*int_names(cfg), "stage"]
+    hidden = heads.hidden
+    none8, none32 = np.zeros((0, 0), np.int8), np.zeros(0, np.int32)
+    values = {
+        **{n: getattr(params.tables, n) for n in ("sigmoid", "softplus", "exp2", "rsqrt")},
+        "low": low,
+        "high": high,
+        "column_m": inputs.column_m,
+        "column_s": inputs.column_s,
+        "feature_m": inputs.feature_m,
+        "feature_s": inputs.feature_s,
+        "levels": inputs.levels,
+        "embeddings": np.concatenate([np.asarray(inputs.embeddings[n]).ravel() for n in names]),
+        "final_eps": params.final_norm.eps,
+        "final_w": params.final_norm.w,
+        "hidden_w": hidden.w if hidden else none8,
+        "hidden_bias": hidden.bias if hidden else none32,
+        "hidden_a": hidden.out.a if hidden else none32,
+        "hidden_m": hidden.out.m if hidden else none32,
+        **{
+            n: getattr(heads, n)
+            for n in (
+                *("numeric_w", "numeric_bias", "numeric_m", "numeric_s", "numeric_l"),
+                *("binary_w", "binary_bias"),
+            )
+        },
+        "logits_w": heads.logits.w,
+        "logits_bias": heads.logits.bias,
+        "logits_a": heads.logits.out.a,
+        "logits_m": heads.logits.out.m,
+    }
+    for name, dense in (("frame", params.frame_proj), ("ctrl", params.ctrl_proj)):
+        values |= {
+            f"{name}_wide": dense.w_wide,
+            f"{name}_narrow": dense.w_narrow,
+            f"{name}_bias": dense.bias,
+            f"{name}_a": dense.out.a,
+            f"{name}_m": dense.out.m,
+        }
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
+def _layer(layer: Layer) -> dict[str, np.ndarray]:
+    scan = layer.scan
+    values = {
+        "norm_eps": layer.norm.eps,
+        "norm_w": layer.norm.w,
+        "in_w": layer.in_proj.w,
+        "in_bias": layer.in_proj.bias,
+        "in_a": layer.in_proj.out.a,
+        "in_m": layer.in_proj.out.m,
+        "conv_w": np.asarray(layer.conv_w).T.astype(np.int32),
+        "conv_bias": layer.conv_bias,
+        "conv_a": layer.conv_out.a,
+        "conv_m": layer.conv_out.m,
+        **{n: getattr(scan, n) for n in ("decay_m", "decay_s", "drive_m", "drive_s")},
+        "b_m": scan.b_m,
+        "c_m": scan.c_m,
+        "y_a": scan.out.a,
+        "y_m": scan.out.m,
+        "skip_m": scan.skip_m,
+        "gated_eps": layer.gated_norm.eps,
+        "gated_w": layer.gated_norm.w,
+        "out_w": layer.out_proj.w,
+        "out_bias": layer.out_proj.bias,
+        "out_a": layer.out_proj.out.a,
+        "out_m": layer.out_proj.out.m,
+    }
+    scalars = {
+        "norm_shift": layer.norm.shift,
+        "b_s": scan.b_s,
+        "c_s": scan.c_s,
+        "skip_s": scan.skip_s,
+        "gate_s": layer.gate_s,
+        "gated_shift": layer.gated_norm.shift,
+    }
+    values["scalars"] = np.array([int(np.asarray(scalars[n])) for n in SCALARS], np.int32)
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("awm_layout.h").write_text(header())

@@ -1,0 +1,63 @@
+"""Compiles the programs around the kernel: `python -m awm_jax.int8.native.programs OUTDIR`.
+
+They need a C compiler and nothing else; the kernel's library is built by the package's build.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from awm_jax.errors import AwmError
+
+HERE = Path(__file__).parent
+FLAGS = ("-std=c99", "-O3", "-Wall", "-Wextra", "-pthread")
+KERNEL = ("awm_step.c", "awm_avx2.c", "awm_avx512.c", "awm_vnni.c", "awm_neon.c", "awm_open.c")
+KERNEL += ("awm_check.c",)
+PROGRAMS = {"awm-replay-check": "replay_check.c", "awm-bench": "awm_bench.c"}
+
+
+def compiler() -> list[str] | None:
+    """$CC or the first C compiler on PATH."""
+    if named := os.environ.get("CC"):
+        return shlex.split(named)
+    found = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
+    return [found] if found else None
+
+
+def build(out: Path, name: str, flags: Sequence[str] = ()) -> Path:
+    """Compiles the program `name` of `PROGRAMS` into the folder `out` and returns its path.
+
+    Raises:
+      AwmError: there is no compiler, or it failed.
+    """
+    cc = compiler()
+    if cc is None:
+        raise AwmError("no C compiler found; install gcc or clang, or name one in CC")
+    out.mkdir(parents=True, exist_ok=True)
+    program = out / name
+    sources = [HERE / source for source in KERNEL] + [HERE / "tools" / PROGRAMS[name]]
+    done = subprocess.run(
+        [*cc, *FLAGS, *flags, "-o", program, *sources], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise AwmError(f"{name} did not compile: {(done.stderr.splitlines() or ['?'])[0]}")
+    return program
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: python -m awm_jax.int8.native.programs OUTDIR", file=sys.stderr)
+        return 2
+    for name in PROGRAMS:
+        print(build(Path(sys.argv[1]), name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From float32 weights to the integers that a cartridge holds."""

@@ -1,0 +1,124 @@
+"""The JAX step equals the NumPy oracle bit for bit: frames, states, records and digests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support import oracle
+from support.int_worlds import FULL, SMALL, arch_of, on_device, random_frames, random_pads, world_of
+from support.oracle_run import alive, as_oracle, assert_same_match, quick_play, recorded
+
+from awm_jax.game.stages import STAGES
+from awm_jax.int8.frame import RECORD_FIELDS, knocked_out, record
+from awm_jax.variant import Variant
+
+THRESHOLDS = SMALL.replace(ctrl_threshold_features=True)
+EVERY = Variant(control_first=True, geometry=True, head_hidden=24)
+ARCHS = {
+    "smallest": arch_of(context_len=1),
+    "all columns": arch_of(
+        FULL.replace(ctrl_threshold_features=True), d_model=32, d_state=8, headdim=16, n_layers=2
+    ),
+    "window of ten": arch_of(
+        THRESHOLDS, recurrent=False, context_len=10, d_state=16, n_layers=2, headdim=4
+    ),
+    "every variant, two planes": arch_of(THRESHOLDS, planes=2, n_layers=3, variant=EVERY),
+    "windowed variants, two planes": arch_of(
+        FULL.replace(state_flags=False),
+        recurrent=False,
+        planes=2,
+        d_model=24,
+        d_state=8,
+        context_len=2,
+        variant=Variant(control_first=True, geometry=True),
+    ),
+    "wide": arch_of(
+        SMALL.replace(hitstun=True, state_flags=True, press_events=True),
+        d_model=64,
+        d_state=16,
+        headdim=32,
+        context_len=2,
+        variant=Variant(head_hidden=40),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(ARCHS))
+def test_equal_to_the_oracle(name):
+    arch = ARCHS[name]
+    k, cfg = arch.context_len, arch.cfg
+    frames = 150 if arch.recurrent else 300 // k
+    world = world_of(1, arch)
+    pads, seed_frames = recorded(random_pads(2, frames)), random_frames(3, cfg, k)
+    made = assert_same_match(world, pads, seed_frames, 0, frames, quick_play)
+    changes = alive(made)
+    assert changes["cont"] > frames // 3 and changes["ints"] > 5 and changes["pads"] == frames
+    for seed in (4, 5):
+        world = world_of(seed, arch, saturating=True)
+        pads = recorded(random_pads(seed, frames))
+        seed_frames = random_frames(seed, cfg, k, extreme=True)
+        seed_frames.ints[0, :, :2] = [[-1, 9999], [100, -9999]]  # outside the vocabularies
+        assert_same_match(world, pads, seed_frames, 0, frames, quick_play)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(40))
+def test_equal_to_the_oracle_for_random_shapes(seed):
+    rng = np.random.Generator(np.random.PCG64(seed))
+
+    def flag():
+        return bool(rng.integers(2))
+
+    cfg = SMALL.replace(
+        state_age_as_embed=flag(),
+        hitstun=flag(),
+        projectiles=flag(),
+        state_flags=flag(),
+        press_events=flag(),
+        ctrl_threshold_features=flag(),
+    )
+    arch = arch_of(
+        cfg,
+        d_model=int(rng.choice([16, 24, 32, 48, 64])),
+        d_state=int(rng.integers(4, 17)),
+        headdim=int(rng.choice([2, 4, 8, 16])),
+        n_layers=int(rng.integers(1, 4)),
+        context_len=int(rng.integers(1, 11)),
+        recurrent=flag(),
+        planes=int(rng.integers(1, 3)),
+        variant=Variant(flag(), flag(), int(rng.choice([0, 20]))),
+    )
+    for saturating in (False, True):
+        world = world_of(seed, arch, saturating)
+        pads = recorded(random_pads(seed, 100))
+        seed_frames = random_frames(seed, cfg, arch.context_len, saturating)
+        assert_same_match(world, pads, seed_frames, 0, 100, quick_play)
+
+
+@pytest.mark.parametrize("cfg", [SMALL, FULL], ids=["age in frames", "age embedded"])
+def test_records_and_stocks(cfg):
+    frames = random_frames(9, cfg, 300, extreme=True)
+    ours = np.asarray(record(cfg, on_device(frames)))
+    names = {"shield": "shield_strength", "action": "action_state", "jumps": "jumps_left"}
+    for t, frame in enumerate(as_oracle(frames)):
+        for player, theirs in enumerate(oracle.record(cfg, frame)):
+            theirs = {names.get(k, k): v for k, v in theirs.items()}
+            assert [theirs[f] for f in RECORD_FIELDS] == ours[t, player].tolist()
+    stocks = np.array([-1, 0, 32767, 32768, 65536])
+    frames.cont[:5, :, oracle.cont_names(cfg).index("stocks")] = stocks[:, None]
+    out = np.asarray(knocked_out(cfg, on_device(frames)))[:5]
+    assert out.tolist() == [[True] * 2] * 3 + [[False] * 2] * 2
+
+
+def test_stages_differ_for_geometry():
+    """The comparison reaches the levels: other stages, other codes."""
+    arch = ARCHS["every variant, two planes"]
+    world = world_of(1, arch)
+    frame = as_oracle(random_frames(3, arch.cfg, 1))[0]
+    for name, value in (("x", 70), ("y", 20), ("speed_y", 1), ("speed_attack_y", 1)):
+        frame.cont[:, oracle.cont_names(arch.cfg).index(name)] = value << 16
+    codes = set()
+    for stage in STAGES:
+        frame.stage = stage
+        codes.add(tuple(int(v) for v in oracle.geometry(arch.cfg, world.params.inputs, frame)))
+    assert len(codes) == len(STAGES)

@@ -1,0 +1,388 @@
+"""The integer machine of docs/integer-spec.md a second time: plain NumPy, int64, one match.
+
+Written from the specification alone. It imports nothing of the package; parameters, architecture
+and encoding are only read as data. `World.step`, `Policy`, the scripted agents and `play` are what
+the tests compare with the package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import struct
+
+import numpy as np
+
+from support.oracle_ops import (
+    M32,
+    WIDE,
+    bits,
+    clamp,
+    clamp16,
+    draws,
+    exp2neg,
+    fit,
+    i64,
+    lookup,
+    mulshift,
+    norm,
+    planes,
+    product,
+    product_wide,
+    requant,
+    rsh,
+    silu,
+    xxh32,
+)
+
+UNIT = 1 << 16
+CORE = ["percent", "x", "y", "shield"]
+VELOCITY = ["speed_air_x", "speed_y", "speed_ground_x", "speed_attack_x", "speed_attack_y"]
+CHOSEN = ["action", "jumps", "l_cancel", "hurtbox", "ground", "last_attack"]
+
+
+# Section 1: columns, frames, records.
+
+
+def cont_names(cfg) -> list[str]:
+    names = CORE + VELOCITY + ([] if cfg.state_age_as_embed else ["state_age"])
+    names = names + ["hitlag", "stocks", "combo_count"] + (["hitstun"] if cfg.hitstun else [])
+    return names + (["item_dx", "item_dy", "item_count"] if cfg.projectiles else [])
+
+
+def binary_names(cfg) -> list[str]:
+    flags = [f"flag{i}" for i in range(40)] if cfg.state_flags else []
+    return ["facing", "invulnerable", "on_ground", *flags]
+
+
+def int_names(cfg) -> list[str]:
+    names = ["action", "jumps", "character", "l_cancel", "hurtbox", "ground", "last_attack"]
+    return names + (["state_age"] if cfg.state_age_as_embed else [])
+
+
+@dataclasses.dataclass
+class Frame:
+    """cont (2, cd), binary (2, bd), ints (2, ip), stage, pads (2, 8); all int64."""
+
+    cont: np.ndarray
+    binary: np.ndarray
+    ints: np.ndarray
+    stage: int
+    pads: np.ndarray
+
+    def exchanged(self) -> Frame:
+        swap = [1, 0]
+        halves = (self.cont[swap], self.binary[swap], self.ints[swap])
+        return Frame(*halves, self.stage, self.pads[swap])
+
+
+def record(cfg, frame: Frame) -> list[dict[str, int]]:
+    """The chain's PlayerState of both players."""
+    players = []
+    for p in (0, 1):
+        c = dict(zip(cont_names(cfg), frame.cont[p], strict=True))
+        b = dict(zip(binary_names(cfg), frame.binary[p], strict=True))
+        n = dict(zip(int_names(cfg), frame.ints[p], strict=True))
+        out = {k: int(rsh(c[k], 8)) for k in ["x", "y", "shield", *VELOCITY]}
+        most = {"percent": 65535, "hitlag": 255, "stocks": 4}
+        if "state_age" in c:
+            most["state_age"] = 65535
+        out |= {k: int(np.clip(rsh(c[k], 16), 0, top)) for k, top in most.items()}
+        out |= {k: int(b[k]) for k in ("facing", "on_ground")}
+        out |= {k: int(n[k]) for k in ("action", "jumps", "character", "state_age") if k in n}
+        players.append(out)
+    return players
+
+
+# Section 5.1, 5.2: codes.
+
+
+def row(table, i) -> np.ndarray:
+    """Row i of a table, from its end when negative, the nearest when there is none."""
+    n = len(table)
+    return i64(table)[min(max(int(i) + n if i < 0 else int(i), 0), n - 1)]
+
+
+def buttons_down(pad) -> np.ndarray:
+    buttons, ext = int(pad[6]), int(pad[7])
+    down = [buttons >> i & 1 for i in range(5)]
+    return i64([*down, ext >> 2 & 1, ext >> 3 & 1, ext & 1])
+
+
+def trigger(pad) -> int:
+    return int(np.clip(max(pad[4], pad[5]), 0, 255))
+
+
+def analog_codes(inputs, pad) -> list[np.ndarray]:
+    sticks = [rsh((clamp(v, 80) + 80) * int(inputs.stick_m), inputs.stick_s) for v in pad[:4]]
+    return [*sticks, rsh(trigger(pad) * int(inputs.trigger_m), inputs.trigger_s)]
+
+
+def geometry(cfg, inputs, frame: Frame) -> list[int]:
+    names, levels = cont_names(cfg), row(inputs.levels, frame.stage)
+    codes = []
+    for p in (0, 1):
+        own = dict(zip(names, frame.cont[p], strict=True))
+        other = dict(zip(names, frame.cont[1 - p], strict=True))
+        x, y = own["x"], own["y"]
+        soon = y + own["speed_y"] + own["speed_attack_y"]
+        f = [clamp(y - levels[i], 4 * UNIT) for i in range(3)]
+        f += [clamp(soon - levels[i], 4 * UNIT) for i in range(3)]
+        f += [clamp(abs(x) - levels[3], 8 * UNIT)]
+        f += [clamp(other["x"] - x, 32 * UNIT), clamp(other["y"] - y, 32 * UNIT)]
+        codes += list(mulshift(f, inputs.feature_m, inputs.feature_s))
+    return codes
+
+
+def frame_codes(cfg, inputs, frame: Frame, pads, with_geometry=False):
+    """(wide, narrow) codes of a frame with `pads` in its controller columns."""
+    wide: list = []
+    for p in (0, 1):
+        wide += list(clamp(mulshift(frame.cont[p], inputs.column_m, inputs.column_s), WIDE))
+        wide += analog_codes(inputs, pads[p])
+    if with_geometry:
+        wide += geometry(cfg, inputs, frame)
+    one = int(inputs.one)
+    narrow = [i64(list(frame.binary[p]) + list(buttons_down(pads[p]))) * one for p in (0, 1)]
+    for p in (0, 1):
+        for name, value in zip(int_names(cfg), frame.ints[p], strict=True):
+            narrow.append(row(inputs.embeddings[name], value))
+    narrow.append(row(inputs.embeddings["stage"], frame.stage))
+    return i64(wide), np.concatenate(narrow)
+
+
+def mixed(p, wide, narrow) -> np.ndarray:
+    low = fit(product(p.w_narrow, narrow) << int(p.k))
+    return requant(fit(product_wide(p.w_wide, wide) + low + i64(p.bias)), p.out)
+
+
+def dense(p, code, times=product) -> np.ndarray:
+    return requant(fit(times(p.w, code) + i64(p.bias)), p.out)
+
+
+class World:
+    """Sections 5.3 and 6, with the state of one match in `ssm` and `conv`."""
+
+    def __init__(self, params, arch):
+        self.p, self.arch, self.cfg = params, arch, arch.cfg
+        self.E = 2 * arch.d_model
+        self.H, self.N, self.P = self.E // arch.headdim, arch.d_state, arch.headdim
+        self.code = WIDE if arch.planes == 2 else 127
+        self.clear()
+
+    def clear(self) -> None:
+        n = self.arch.n_layers
+        self.ssm = np.zeros((n, self.H, self.P, self.N), np.int64)
+        self.conv = np.zeros((n, 3, self.E + 2 * self.N), np.int64)
+
+    def reset(self, seed: list[Frame]) -> None:
+        self.clear()
+        self.frames = list(seed)
+        if self.arch.recurrent:
+            for frame, after in itertools.pairwise(seed):
+                self.absorb(frame, after.pads)
+
+    def absorb(self, frame: Frame, next_pads) -> np.ndarray:
+        """Takes one frame into the state; returns f (d,)."""
+        p, t = self.p, self.p.tables
+        pads = next_pads if self.arch.variant.control_first else frame.pads
+        codes = frame_codes(self.cfg, p.inputs, frame, pads, self.arch.variant.geometry)
+        x = mixed(p.frame_proj, *codes)
+        for i, layer in enumerate(p.layers):
+            x = self.layer(i, layer, x)
+        return norm(t.rsqrt, x, p.final_norm, WIDE)
+
+    def layer(self, i: int, p, x) -> np.ndarray:
+        t, E, H, N = self.p.tables, self.E, self.H, self.N
+        times = product_wide if self.arch.planes == 2 else product
+        v = dense(p.in_proj, norm(t.rsqrt, x, p.norm, self.code), times)
+        z, row, dt = v[:E], v[E : 2 * E + 2 * N], v[2 * E + 2 * N :]
+        past = np.concatenate([self.conv[i], row[None]])
+        w = i64(p.conv_w)
+        g = fit(sum(w[:, k] * past[k] for k in range(4)) + i64(p.conv_bias))
+        self.conv[i] = past[1:]
+        s = silu(t.sigmoid, requant(g, p.conv_out))
+        xs, braw, craw = s[:E].reshape(H, self.P), s[E : E + N], s[E + N :]
+        q = p.scan
+        b = clamp(rsh(braw * i64(q.b_m), int(q.b_s)), 2047)
+        c = clamp(rsh(craw * i64(q.c_m), int(q.c_s)), (2**31 - 1) // (32767 * N))
+        d = lookup(t.softplus, dt)
+        decay = exp2neg(t.exp2, mulshift(d, q.decay_m, q.decay_s))
+        n = bits(d)
+        mant = np.where(n > 15, d >> np.maximum(n - 15, 0), d << np.maximum(15 - n, 0))
+        dm = rsh(mant * i64(q.drive_m), 15)[:, None]
+        ds = np.clip(i64(q.drive_s) - (n - 15), 1, 31)[:, None]
+        u = clamp(rsh(xs * dm, ds), np.minimum((32768 - decay) * 16, 32767)[:, None])
+        state = rsh(fit(self.ssm[i] * decay[:, None, None] + u[:, :, None] * b), 15)
+        assert abs(state).max() <= 32767
+        self.ssm[i] = state
+        acc, out_a, out_m = fit(state @ c), i64(q.out.a)[:, None], i64(q.out.m)[:, None]
+        read = rsh(clamp16(rsh(acc, out_a)) * out_m, 15)
+        y = clamp16(read + rsh(xs * i64(q.skip_m)[:, None], q.skip_s))
+        gated = clamp16(rsh(y.reshape(E) * silu(t.sigmoid, z), int(p.gate_s)))
+        return clamp16(x + dense(p.out_proj, norm(t.rsqrt, gated, p.gated_norm, self.code), times))
+
+    def step(self, pads) -> Frame:
+        """The next frame from both players' new pads (2, 8)."""
+        pads, last = i64(pads), self.frames[-1]
+        if self.arch.recurrent:
+            f = self.absorb(last, pads)
+        else:
+            self.clear()
+            nexts = [frame.pads for frame in self.frames[1:]] + [pads]
+            for frame, after in zip(self.frames, nexts, strict=True):
+                f = self.absorb(frame, after)
+        new = self.predict(f, last, pads)
+        self.frames = [*self.frames[1:], new]
+        return new
+
+    def predict(self, f, last: Frame, pads) -> Frame:
+        cfg, p, heads = self.cfg, self.p, self.p.heads
+        wide = [code for pad in pads for code in analog_codes(p.inputs, pad)]
+        down = np.concatenate([buttons_down(pad) for pad in pads])
+        bit_list = list(down)
+        if cfg.press_events:
+            before = np.concatenate([buttons_down(pad) for pad in last.pads])
+            bit_list += list(down & ~before)
+        if cfg.ctrl_threshold_features:
+            for pad in pads:
+                bit_list += [int(clamp(v, 80)) > -32 for v in pad[:4]] + [trigger(pad) > 76]
+        narrow = i64(bit_list) * int(p.inputs.one)
+        hid = clamp(f + mixed(p.ctrl_proj, wide, narrow), WIDE)
+        if heads.hidden is not None:
+            hid = np.clip(dense(heads.hidden, hid, product_wide), 0, WIDE)
+        numbers = fit(product_wide(heads.numeric_w, hid) + i64(heads.numeric_bias))
+        numbers = mulshift(numbers, heads.numeric_m, heads.numeric_s) << i64(heads.numeric_l)
+        numbers = clamp(numbers, 1 << 26)
+        on = fit(product_wide(heads.binary_w, hid) + i64(heads.binary_bias)) > 0
+        logits = dense(heads.logits, planes(hid)[0])
+        return self.next_frame(last, pads, numbers, on, logits)
+
+    def next_frame(self, last: Frame, pads, numbers, on, logits) -> Frame:
+        cfg, names = self.cfg, cont_names(self.cfg)
+        dynamics = ["hitlag", "stocks", "combo_count"] + (["hitstun"] if cfg.hitstun else [])
+        cont, ints = last.cont.copy(), last.ints.copy()
+        rows, at = iter(numbers), 0
+        for group in (CORE, VELOCITY, dynamics):
+            for player in (0, 1):
+                for name in group:
+                    j = names.index(name)
+                    old = 0 if group is dynamics else cont[player, j]
+                    cont[player, j] = fit(old + next(rows))
+        assert next(rows, None) is None
+        for name in CHOSEN:
+            for player in (0, 1):
+                size = getattr(cfg, f"{name}_vocab")
+                ints[player, int_names(cfg).index(name)] = np.argmax(logits[at : at + size])
+                at += size
+        assert at == len(logits)
+        for player in (0, 1):
+            same = ints[player, 0] == last.ints[player, 0]
+            if cfg.state_age_as_embed:
+                old = last.ints[player, -1]
+                ints[player, -1] = min(old + 1, cfg.state_age_embed_vocab - 1) if same else 0
+            else:
+                j = names.index("state_age")
+                cont[player, j] = last.cont[player, j] + UNIT if same else 0
+        limits = {
+            "percent": (0, 999), "x": (-300, 300), "y": (-200, 300), "shield": (0, 60),
+            "hitlag": (0, 50), "stocks": (0, 4), "combo_count": (0, 50), "hitstun": (0, 200),
+        } | dict.fromkeys(VELOCITY, (-127, 127))  # fmt: skip
+        for j, name in enumerate(names):
+            low, top = limits.get(name, (-16383, 16383))
+            cont[:, j] = np.clip(cont[:, j], low * UNIT, top * UNIT)
+        return Frame(cont, i64(on).reshape(2, -1), ints, last.stage, i64(pads))
+
+
+# Section 8: randomness and scripted agents. Section 7: the policy.
+
+
+def pad_of(sticks, left, down) -> np.ndarray:
+    """The eight integers of a pad; `down` are A, B, X, Y, Z, L, R, D-up."""
+    buttons = sum(int(d) << i for i, d in enumerate(down[:5]))
+    return i64([*sticks, left, 0, buttons, int(down[5]) << 2 | int(down[6]) << 3 | int(down[7])])
+
+
+def noop(view, number, player, seed) -> np.ndarray:
+    return i64([0] * 8)
+
+
+def hold_forward(view, number, player, seed) -> np.ndarray:
+    return i64([80, 0, 0, 0, 0, 0, int(number % 10 < 3), 0])
+
+
+def random_agent(view, number, player, seed) -> np.ndarray:
+    d = draws(seed, number, player, 13)
+    sticks = [((v >> 16) * 161 >> 16) - 80 for v in d[:4]]
+    return pad_of(sticks, d[4] >> 24, [v >> 16 >= 58982 for v in d[5:]])
+
+
+class Policy:
+    """`world_cfg` names the columns of the frames, `cfg` those the policy sees, K' of them."""
+
+    def __init__(self, params, cfg, world_cfg, context_len, bias=0):
+        self.p, self.cfg, self.world_cfg = params, cfg, world_cfg
+        self.context_len, self.bias = context_len, bias
+
+    def seen(self, frame: Frame, player: int) -> Frame:
+        frame = frame.exchanged() if player else frame
+        mine, theirs = self.cfg, self.world_cfg
+        cont = [cont_names(theirs).index(n) for n in cont_names(mine)]
+        binary = [binary_names(theirs).index(n) for n in binary_names(mine)]
+        ints = [int_names(theirs).index(n) for n in int_names(mine)]
+        halves = (frame.cont[:, cont], frame.binary[:, binary], frame.ints[:, ints])
+        return Frame(*halves, frame.stage, frame.pads)
+
+    def outputs(self, view, player: int) -> np.ndarray:
+        frames = [self.seen(f, player) for f in view[len(view) - self.context_len :]]
+        codes = [frame_codes(self.cfg, self.p.inputs, f, f.pads) for f in frames]
+        wide, narrow = (np.concatenate(part) for part in zip(*codes, strict=True))
+        h1 = np.clip(mixed(self.p.hidden, wide, narrow), 0, WIDE)
+        h2 = np.clip(dense(self.p.trunk, h1, product_wide), 0, WIDE)
+        return dense(self.p.heads, h2, product_wide)
+
+    def __call__(self, view, number, player, seed) -> np.ndarray:
+        out = self.outputs(view, player)
+        s = self.p.sigmoid
+        sticks = rsh(lookup(s, out[:4]) * 160, 15) - 80
+        chance = lookup(s, clamp16(out[5:] + self.bias))
+        down = [d >> 17 < c for d, c in zip(draws(seed, number, player, 8), chance, strict=True)]
+        return pad_of(sticks, rsh(lookup(s, out[4]) * 255, 15), down)
+
+
+# Section 9: the digest and a match.
+
+
+def words(frame: Frame, number: int) -> list[int]:
+    out = [number, frame.stage]
+    for p in (0, 1):
+        out += [int(v) for v in frame.cont[p]] + [int(v) for v in frame.ints[p]]
+        bits_ = [int(v) for v in frame.binary[p]]
+        for first in range(0, len(bits_), 32):
+            out.append(sum(b << i for i, b in enumerate(bits_[first : first + 32])))
+        pad = [int(v) & 255 for v in frame.pads[p]]
+        out += [sum(v << 8 * i for i, v in enumerate(part)) for part in (pad[:4], pad[4:])]
+    return [w & M32 for w in out]
+
+
+class Digest:
+    def __init__(self):
+        self.lanes = [0, 1, 2, 3]
+
+    def add(self, frame: Frame, number: int) -> None:
+        data = b"".join(struct.pack("<I", w) for w in words(frame, number))
+        self.lanes = [xxh32(data, lane) for lane in self.lanes]
+
+    def hex(self) -> str:
+        return "".join(f"{lane:08x}" for lane in self.lanes)
+
+
+def play(world: World, agents, seed_frames: list[Frame], seed: int, frames: int):
+    """(generated frames, digest) of a match of `frames` frames that nothing ends early."""
+    world.reset(seed_frames)
+    digest, out = Digest(), []
+    for number in range(len(seed_frames), len(seed_frames) + frames):
+        pads = [a(world.frames, number, p, seed) for p, a in enumerate(agents)]
+        out.append(world.step(np.stack(pads)))
+        digest.add(out[-1], number)
+    return out, digest.hex()
