@@ -79,7 +79,7 @@ def synthetic_sequences(model: FrameStackMamba2, frames: int, *, recurrent: bool
     """
     world = Fp32World.of(model, recurrent=recurrent)
     rng = np.random.Generator(np.random.PCG64(0))
-    step = jax.jit(lambda state, pads: _play(world, state, pads))
+    play = jax.jit(lambda seed, pads: jax.lax.scan(world.step, world.reset(seed), pads)[1])
     games, left = [], frames
     while left > 0:
         length = min(left, SYNTHETIC_GAME)
@@ -88,14 +88,10 @@ def synthetic_sequences(model: FrameStackMamba2, frames: int, *, recurrent: bool
             seed = seed_frames(model.cfg, model.context_len, 0, (0, 0), noise=None)
         pads = rng.random((length, 2, len(CONTROLLER)), np.float32)
         pads[..., len(ANALOG) :] = pads[..., len(ANALOG) :] > PRESS_ABOVE
-        made = step(world.reset(seed), jnp.asarray(pads))
+        made = play(seed, jnp.asarray(pads))
         floats = np.concatenate([seed.floats, made.floats])
         if not np.isfinite(floats).all():
             raise AwmError("the float world makes values that are no numbers under random agents")
         games.append((floats, np.concatenate([seed.ints, made.ints])))
         left -= length
     return games
-
-
-def _play(world: Fp32World, state, pads):
-    return jax.lax.scan(world.step, state, pads)[1]

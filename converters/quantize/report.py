@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,12 +22,12 @@ from awm_jax.encoding import (
 from awm_jax.errors import AwmError
 from awm_jax.fp32.features import put_controls
 from awm_jax.fp32.mamba2 import FrameStackMamba2
-from awm_jax.fp32.world import Fp32World
+from awm_jax.fp32.world import Fp32State, Fp32World
 from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.int8 import fixed
 from awm_jax.int8.frame import UNIT, GameFrame, frame_codes, from_floats, pads_to_floats
 from awm_jax.int8.mamba2 import initial_state, layer_step, mixed
-from awm_jax.int8.world import Int8World
+from awm_jax.int8.world import Int8State, Int8World
 
 HORIZONS = (1, 5, 10, 20)
 STARTS = 16
@@ -75,17 +76,17 @@ def compare(
         raise AwmError(f"no replay has {k + max(HORIZONS) + 1} frames to compare on")
     floating = Fp32World.of(model, recurrent=world.arch.recurrent)
     steps, taps, drifts = [], [], []
-    run_float = jax.jit(_forced)
-    run_integer = jax.jit(_forced)
+    run = jax.jit(play, static_argnames="forced")
+    rollout = jax.jit(jax.vmap(functools.partial(play, forced=k), in_axes=(None, 0, 0)))
     for floats, ints in sequences:
         theirs = Frames(jnp.asarray(floats), jnp.asarray(ints, jnp.int32))
         ours = jax.tree.map(jnp.asarray, from_floats(cfg, floats, ints))
         pads = controllers(cfg, theirs.floats)
-        a = decode_floats(cfg, run_float(floating, theirs, pads))
-        b = decode_frame(run_integer(world, ours, ours.pads))
+        a = decode_floats(cfg, run(floating, theirs, pads, len(floats)))
+        b = decode_frame(run(world, ours, ours.pads, len(floats)))
         steps.append((a, b, decode_floats(cfg, jax.tree.map(lambda v: v[k - 1 : -1], theirs))))
         taps.append(_taps(model, world, scales, floats, ints))
-        drifts.append(_drift(cfg, floating, world, theirs, ours))
+        drifts.append(_drift(cfg, rollout, floating, world, theirs, ours))
         if on_frames is not None:
             on_frames(len(floats) - 1)
     float_step, int_step, before = (
@@ -93,27 +94,43 @@ def compare(
     )
     return {
         "frames": len(float_step.cont),
-        **_agreement(cfg, float_step, int_step, before),
+        **agreement(cfg, float_step, int_step, before),
         "snr_db": _snr(taps),
         "drift": _mean_drift(drifts),
     }
 
 
-def _forced(world, frames, pads):
-    """One step from every real window; what the network absorbed is carried, frames are not."""
-    k = world.context_len
-    count = pads.shape[0] - k
-    rows = jnp.arange(count)
+def play(world, frames, pads, forced: int):
+    """Steps over a game from the zero state; the first is that after its first K frames.
+
+    Before row `forced` every step sees the real frames, after it those that it made itself. What
+    the network absorbed is always carried. Returns the frames made, rows K to the last.
+    """
+    k, count = world.context_len, pads.shape[0]
+    first = 0 if _recurrent(world) else k - 1
+    padded = jax.tree.map(lambda v: jnp.concatenate([v[:1]] * (k - 1) + [v]), frames)
 
     def window(t):
-        return jax.tree.map(lambda v: jax.lax.dynamic_slice_in_dim(v, t, k), frames)
+        return jax.tree.map(lambda v: jax.lax.dynamic_slice_in_dim(v, t, k), padded)
 
     def body(state, t):
-        state = dataclasses.replace(state, frames=window(t))
-        return world.step(state, pads[t + k])
+        real = jax.tree.map(lambda a, b: jax.lax.select(t < forced, a, b), window(t), state.frames)
+        return world.step(dataclasses.replace(state, frames=real), pads[t + 1])
 
-    start = world.reset(jax.tree.map(lambda v: v[:k], frames))
-    return jax.lax.scan(body, start, rows)[1]
+    _, made = jax.lax.scan(body, _start(world, window(first)), jnp.arange(first, count - 1))
+    return jax.tree.map(lambda v: v[k - 1 - first :], made)
+
+
+def _start(world: Fp32World | Int8World, window):
+    """A world that has absorbed nothing."""
+    if isinstance(world, Int8World):
+        return Int8State(window, initial_state(world.arch) if world.arch.recurrent else None)
+    model = world.network.module()
+    return Fp32State(window, model.init_state(()) if world.recurrent else None)
+
+
+def _recurrent(world: Fp32World | Int8World) -> bool:
+    return world.arch.recurrent if isinstance(world, Int8World) else world.recurrent
 
 
 def decode_floats(cfg: EncodingConfig, frames: Frames) -> Decoded:
@@ -132,7 +149,8 @@ def decode_frame(frame: GameFrame) -> Decoded:
     return Decoded(cont / UNIT, binary > 0, np.asarray(frame.ints))
 
 
-def _agreement(cfg, a: Decoded, b: Decoded, before: Decoded) -> dict[str, Any]:
+def agreement(cfg, a: Decoded, b: Decoded, before: Decoded) -> dict[str, Any]:
+    """How far two predictions `a` and `b` of the frames after `before` are apart."""
     error = np.abs(a.cont - b.cont)
     moved = np.abs(a.cont - before.cont)
     fields = {
@@ -237,34 +255,24 @@ def _snr(taps: list[dict[str, np.ndarray]]) -> dict[str, float]:
     }
 
 
-def _drift(cfg, floating: Fp32World, world: Int8World, theirs: Frames, ours: GameFrame):
-    """(3, len(HORIZONS), STARTS, 2) distances: float-integer, float-real, integer-real."""
+def _drift(cfg, rollout, floating: Fp32World, world: Int8World, theirs: Frames, ours: GameFrame):
+    """(3, len(HORIZONS), 2) mean distances in x, y: float-integer, float-real, integer-real."""
     k, most = world.context_len, max(HORIZONS)
     starts = np.linspace(0, len(ours.stage) - k - most, STARTS).astype(int)
-    seeds = starts[:, None] + np.arange(k)
-    after = starts[:, None] + np.arange(k, k + most)
-    pads = ours.pads[after]
-    a = jax.jit(jax.vmap(_free, in_axes=(None, 0, 0)))(
-        floating,
-        jax.tree.map(lambda v: v[seeds], theirs),
-        jnp.asarray(pads_to_floats(np.asarray(pads)), jnp.float32),
-    )
-    b = jax.jit(jax.vmap(_free, in_axes=(None, 0, 0)))(
-        world, jax.tree.map(lambda v: v[seeds], ours), pads
-    )
-    real = decode_frame(jax.tree.map(lambda v: v[after], ours))
+    rows = starts[:, None] + np.arange(k + most)
+    theirs, ours = (jax.tree.map(lambda v: v[rows], f) for f in (theirs, ours))
+    pads = jnp.asarray(pads_to_floats(np.asarray(ours.pads)), jnp.float32)
+    a = decode_floats(cfg, rollout(floating, theirs, pads))
+    b = decode_frame(rollout(world, ours, ours.pads))
+    real = decode_frame(jax.tree.map(lambda v: v[:, k:], ours))
     where = [columns(cfg)["x"], columns(cfg)["y"]]
     at = np.array(HORIZONS) - 1
-    p, q, r = (d.cont[:, at][..., where] for d in (decode_floats(cfg, a), decode_frame(b), real))
-    return np.stack([np.abs(p - q), np.abs(p - r), np.abs(q - r)]).mean(axis=3)
-
-
-def _free(world, seed, pads):
-    return jax.lax.scan(world.step, world.reset(seed), pads)[1]
+    p, q, r = (d.cont[:, at][..., where] for d in (a, b, real))
+    return np.stack([np.abs(p - q), np.abs(p - r), np.abs(q - r)]).mean(axis=(1, 3))
 
 
 def _mean_drift(drifts: list[np.ndarray]) -> dict[str, dict[str, dict[str, float]]]:
-    joined = np.concatenate(drifts, axis=1).mean(axis=1)
+    joined = np.mean(drifts, axis=0)
     names = ("float_integer", "float_real", "integer_real")
     return {
         str(h): {

@@ -44,6 +44,14 @@ FRAMES = 256
 EVERY = Variant(control_first=True, geometry=True, head_hidden=24)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compiles():
+    """Most of these tests' time is XLA's."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def files() -> list[Path]:
     return sorted((replays_dir() / "games").glob("*.slx"))[300:301]
 
@@ -135,8 +143,8 @@ def test_round_trip(variant, planes, tmp_path):
     save_cartridge(made, tmp_path / "c")
     assert_equal_trees(load_world(read_cartridge(tmp_path / "c"))[0], params)
     world, frames = Int8World(params, arch), from_floats(TINY, *real(TINY, 64)[0])
-    state = world.reset(jax.tree.map(lambda v: v[:3], frames))
-    _, frame = jax.jit(world.step)(state, jnp.asarray(frames.pads[3]))
+    seed = jax.tree.map(lambda v: jnp.asarray(v[:3]), frames)
+    _, frame = jax.jit(lambda s, pads: world.step(world.reset(s), pads))(seed, frames.pads[3])
     assert frame.cont.shape == (2, TINY.continuous_dim)
 
 
