@@ -152,9 +152,9 @@ class NativeWorld:
         if not self.arch.recurrent:
             return Int8State(seed, None)
         trunk = jax.eval_shape(lambda: initial_state(self.arch))
-        last = jax.tree.map(lambda v: v[-1], seed)
+        inputs = _batched_alike(self.image, [*_arrays(seed), seed.pads[-1]])
         call = self._call(RESET, [trunk.ssm, trunk.conv], {})
-        return Int8State(seed, TrunkState(*call(self.image, *_arrays(seed), last.pads)))
+        return Int8State(seed, TrunkState(*call(self.image, *inputs)))
 
     def step(self, state: Int8State, pads: jax.Array) -> tuple[Int8State, GameFrame]:
         """pads (2, 8) int32 `PAD_FIELDS` -> the new state and the frame they make."""
@@ -203,7 +203,8 @@ def _arrays(f: GameFrame) -> list[jax.Array]:
 
 
 def _batched_alike(image: jax.Array, values: list[jax.Array]) -> list[jax.Array]:
-    """The values, each with the batch axes of all: a result can only share memory with an argument
-    of its own shape. Adds a zero that depends on everything; XLA removes it."""
+    """The values, each with the batch axes of all: the kernel reads the batch's size off any, and a
+    result can only share memory with an argument of its own shape. Adds a zero that depends on
+    everything; XLA removes it."""
     zero = math.prod(v[(0,) * v.ndim].astype(jnp.int32) * 0 for v in [image, *values])
     return [v + jnp.asarray(zero, v.dtype) for v in values]

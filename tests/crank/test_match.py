@@ -18,7 +18,7 @@ from awm_jax.game import rng
 from awm_jax.game.frames import Frames, control_features, controllers, seed_frames
 from awm_jax.game.transition import match_transition
 from crank import match
-from crank.agents import HoldForward, Noop, Random
+from crank.agents import HoldForward, Noop, Random, Recorded
 from crank.match import Outcome, Rules
 
 AGENTS = (Random(), HoldForward())
@@ -198,9 +198,10 @@ def test_both_contexts_make_the_same_first_frame(model) -> None:
 
 def test_no_agent_sees_the_others_new_controller(world: Fp32World) -> None:
     """Player 1's controllers are the same whoever plays player 0, in the first frame."""
+    held = jnp.zeros((2, 1, 13)).at[1, :, 0].set(1.0)
     played = [
-        match.run(world, (first, Random()), start(world), Rules.of(1, False))
-        for first in (Noop(), HoldForward())
+        match.run(world, (Recorded(pads), Random()), start(world), Rules.of(1, False))
+        for pads in held
     ]
     assert not np.array_equal(played[0].pads[0, 0], played[1].pads[0, 0])
     assert np.array_equal(played[0].pads[0, 1], played[1].pads[0, 1])

@@ -45,6 +45,7 @@ MORE = {
     "production": Arch(PRODUCTION, 384, 64, 4, 64, context_len=10, recurrent=True),
     "production, windowed": Arch(PRODUCTION, 384, 64, 4, 64, context_len=10, recurrent=False),
 }
+PADS = jnp.asarray(random_pads(3, 200))
 EVERY = [*ARCHES, *(pytest.param(name, marks=pytest.mark.long) for name in MORE)]
 
 
@@ -83,26 +84,26 @@ run_batch = jax.jit(jax.vmap(run, in_axes=(None, 0, 0)))
 def test_every_shape_and_path(name: str, saturating: bool) -> None:
     arch = (ARCHES | MORE)[name]
     frames = random_frames(2, arch.cfg, arch.context_len, extreme=saturating)
-    pads = jnp.asarray(random_pads(3, 200))
     expected = None
     for path in native_paths():
         xla, native = worlds(arch, saturating=saturating, path=path)
         if expected is None:
-            expected = run_jit(xla, frames, pads)
+            expected = run_jit(xla, frames, PADS)
             alive = np.asarray(expected[1].cont)
             assert (alive[1:] != alive[:-1]).any()
-        same(run_jit(native, frames, pads), expected)
+        same(run_jit(native, frames, PADS), expected)
 
 
 @pytest.mark.parametrize("name", ["small", "variants, windowed"])
 @pytest.mark.parametrize("batch", [1, 3, 64])
-def test_a_batch_is_one_call(name: str, batch: int) -> None:
+def test_a_batch_is_one_call_and_its_rows_are_the_matches_alone(name: str, batch: int) -> None:
     arch = ARCHES[name]
     xla, native = worlds(arch)
     seeds = [random_frames(10 + i, arch.cfg, arch.context_len) for i in range(batch)]
     frames = jax.tree.map(lambda *v: np.stack(v), *seeds)
-    pads = jnp.asarray(random_pads(5, batch, 6))
-    expected = run_batch(xla, frames, pads)
+    pads = jnp.asarray(random_pads(5, batch, len(PADS)))
+    alone = [run_jit(xla, seed, one) for seed, one in zip(seeds, pads, strict=True)]
+    expected = jax.tree.map(lambda *v: np.stack(v), *alone)
     for threads in (1, 2, 3):
         native = dataclasses.replace(native, threads=threads)
         same(run_batch(native, frames, pads), expected)
@@ -112,48 +113,54 @@ def test_a_batch_is_one_call(name: str, batch: int) -> None:
 
 def test_op_by_op_and_state_kept() -> None:
     """Without jit the arguments are not donated: they must stay as they were."""
-    arch = ARCHES["small"]
-    xla, native = worlds(arch)
-    frames, pads = random_frames(2, SMALL, arch.context_len), jnp.asarray(random_pads(3, 3))
+    xla, native = worlds(ARCHES["small"])
+    frames = random_frames(2, SMALL, xla.context_len)
+    expected = run_jit(xla, frames, PADS)[1]
     state = native.reset(frames)
-    for one in pads:
+    for t in range(3):
         before = jax.tree.map(lambda v: np.array(v, copy=True), state)
-        after, _ = native.step(state, one)
+        after, frame = native.step(state, PADS[t])
         same(state, before)
+        same(frame, jax.tree.map(lambda v, t=t: v[t], expected))
         state = after
-    same(state, run_jit(xla, frames, pads)[0])
 
 
 def test_donated() -> None:
     xla, native = worlds(ARCHES["small"])
-    frames, pads = random_frames(2, SMALL, ARCHES["small"].context_len), random_pads(3, 4)
+    frames = random_frames(2, SMALL, xla.context_len)
     step = jax.jit(lambda world, state, one: world.step(state, one), donate_argnums=1)
-    a, b = (jax.tree.map(jnp.copy, world.reset(frames)) for world in (xla, native))
-    for one in pads:
-        a, _ = step(xla, a, jnp.asarray(one))
-        b, _ = step(native, b, jnp.asarray(one))
-    same(a, b)
+    state = jax.tree.map(jnp.copy, native.reset(frames))
+    for one in PADS:
+        state, _ = step(native, state, one)
+    same(state, run_jit(xla, frames, PADS)[0])
 
 
 def test_one_state_under_many_pads() -> None:
     """Only the pads carry a batch axis, in one vmap or two; then the state in the outer one."""
-    arch = ARCHES["small"]
-    frames, pads = random_frames(2, SMALL, arch.context_len), jnp.asarray(random_pads(3, 3, 5))
+    _, native = worlds(ARCHES["small"])
+    state = native.reset(random_frames(2, SMALL, native.context_len))
+    pads = jnp.asarray(random_pads(3, 3, 5))
 
-    def under(world, pads):
-        state = world.reset(frames)
+    @jax.jit
+    def under(world, state):
         pads_alone = jax.vmap(world.step, in_axes=(None, 0))
         rows, _ = pads_alone(state, pads[:, 0])
-        grid = jax.vmap(pads_alone, in_axes=(None, 1))(state, pads)
-        return rows, grid, jax.vmap(pads_alone)(rows, pads)
+        grid, _ = jax.vmap(pads_alone, in_axes=(None, 1))(state, pads)
+        return rows, grid, jax.vmap(pads_alone)(rows, pads)[0]
 
-    same(*(jax.jit(under)(world, pads) for world in worlds(arch)))
+    step = jax.jit(lambda world, state, one: world.step(state, one)[0])
+    rows, grid, deep = under(native, state)
+    for i in range(3):
+        row = step(native, state, pads[i, 0])
+        same(jax.tree.map(lambda v, i=i: v[i], rows), row)
+        for j in range(5):
+            same(jax.tree.map(lambda v, i=i, j=j: v[j, i], grid), step(native, state, pads[i, j]))
+            same(jax.tree.map(lambda v, i=i, j=j: v[i, j], deep), step(native, row, pads[i, j]))
 
 
 def test_other_weights_in_one_executable_and_in_one_batch() -> None:
-    arch = ARCHES["small"]
-    pairs = [worlds(arch, seed) for seed in (1, 2, 3)]
-    frames, pads = random_frames(2, SMALL, arch.context_len), jnp.asarray(random_pads(3, 5))
+    pairs = [worlds(ARCHES["small"], seed) for seed in (1, 2, 3)]
+    frames = random_frames(2, SMALL, ARCHES["small"].context_len)
     traced = []
 
     def counted(world, *rest):
@@ -161,12 +168,12 @@ def test_other_weights_in_one_executable_and_in_one_batch() -> None:
         return run(world, *rest)
 
     step = jax.jit(counted)
-    separate = [step(native, frames, pads) for _, native in pairs]
+    separate = [step(native, frames, PADS) for _, native in pairs]
     assert len(traced) == 1
     together = jax.tree.map(lambda *v: jnp.stack(v), *(native for _, native in pairs))
-    batched = jax.jit(jax.vmap(run, in_axes=(0, None, None)))(together, frames, pads)
+    batched = jax.jit(jax.vmap(run, in_axes=(0, None, None)))(together, frames, PADS)
     for i, (xla, _) in enumerate(pairs):
-        expected = run_jit(xla, frames, pads)
+        expected = run_jit(xla, frames, PADS)
         same(separate[i], expected)
         same(jax.tree.map(lambda v, i=i: v[i], batched), expected)
 
@@ -174,10 +181,10 @@ def test_other_weights_in_one_executable_and_in_one_batch() -> None:
 def test_one_flipped_bit_changes_the_match() -> None:
     arch = ARCHES["small"]
     _, native = worlds(arch)
-    frames, pads = random_frames(2, SMALL, arch.context_len), jnp.asarray(random_pads(3, 30))
+    frames = random_frames(2, SMALL, arch.context_len)
     image = np.array(native.image)
     table = image[len(layout.MAGIC) + 4 * len(layout.DIMS) :].view(np.int32)
     image[table[layout.TENSORS.index("frame_wide")]] ^= 1
     other = dataclasses.replace(native, image=jnp.asarray(image))
-    a, b = (jax.tree.leaves(run_jit(w, frames, pads)) for w in (native, other))
+    a, b = (jax.tree.leaves(run_jit(w, frames, PADS)) for w in (native, other))
     assert any((np.asarray(x) != np.asarray(y)).any() for x, y in zip(a, b, strict=True))

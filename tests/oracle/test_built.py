@@ -19,7 +19,7 @@ from converters.quantize.calibrate import calibrate
 
 
 def test_a_built_world():
-    shape = {"d_model": 16, "d_state": 8, "n_layers": 2, "headdim": 8}
+    shape = {"d_model": 16, "d_state": 8, "n_layers": 1, "headdim": 8}
     net = FrameStackMamba2(FULL, context_len=2, rngs=nnx.Rngs(0), **shape)
     weights = seeded_weights(torch_shapes(net), 11)
     from_torch_dict(net, weights)

@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 from support import determinism, oracle
 from support.determinism import ARCH, BATCH, FRAMES, batched_play, sample, seeds
-from support.oracle_run import advance, as_oracle, as_oracle_agent, compiled_play, play
+from support.int_worlds import FULL, arch_of, on_device, random_frames, world_of
+from support.oracle_run import QUICK, advance, as_oracle, as_oracle_agent, play, quick_play
 
 from awm_jax.game import digest
+from awm_jax.int8.agents import HoldForward, Noop
 from crank.match import match_reset
 
 
 @functools.cache
 def alone(seed: int, frames: int = FRAMES) -> np.ndarray:
     """Digests (T, 4) after every frame of one compiled match."""
-    return np.asarray(compiled_play(*sample(), seeds(seed + 1)[seed], frames)[2])
+    return np.asarray(quick_play(*sample(), seeds(seed + 1)[seed], frames)[2])
 
 
 @functools.cache
@@ -36,13 +38,21 @@ def test_matches_differ():
 
 
 def test_op_by_op():
+    """Two frames with nothing compiled but single operations, against the oracle."""
+    arch = arch_of(FULL, context_len=1)
+    world, agents, frames = world_of(1, arch), (HoldForward(), Noop()), random_frames(2, FULL, 1)
     with jax.disable_jit():
-        lanes = play(*sample(), seeds(1)[0], 2)[2]
-    np.testing.assert_array_equal(lanes, alone(0)[:2])
+        lanes = play(world, agents, on_device(frames), seeds(1)[0], 2)[2]
+    twins = [as_oracle_agent(agent, world) for agent in agents]
+    expected = oracle.play(oracle.World(world.params, arch), twins, as_oracle(frames), 0, 2)[1]
+    assert digest.hexdigest(lanes[-1]) == expected
+
+
+batched_quick = jax.jit(batched_play, static_argnames="frames", compiler_options=QUICK)
 
 
 def _rows(count: int, frames: int) -> None:
-    run = jax.jit(batched_play, static_argnames="frames")
+    run = batched_quick if count < BATCH else jax.jit(batched_play, static_argnames="frames")
     lanes = np.asarray(run(*sample(), seeds(count), frames)[2])
     for row in range(count):
         np.testing.assert_array_equal(lanes[row], alone(row)[:frames])
@@ -68,10 +78,12 @@ def in_chunks(frames: int, length: int, donate: bool) -> str:
 
         return jax.lax.scan(body, (state, lanes), length=length)[0]
 
-    run = jax.jit(chunk, donate_argnums=(0, 1) if donate else ())
+    options = QUICK if donate else None
+    run = jax.jit(chunk, donate_argnums=(0, 1) if donate else (), compiler_options=options)
     words = jnp.array(seeds(1)[0])
     seed_frames = jax.tree.map(jnp.array, seed_frames)
-    state = jax.jit(match_reset, static_argnames="first")(world, agents, seed_frames, 2, words)
+    reset = jax.jit(match_reset, static_argnames="first", compiler_options=QUICK)
+    state = reset(world, agents, seed_frames, 2, words)
     # The agents share the seed's memory, which can be given away only once.
     state, lanes = jax.tree.map(jnp.array, state), digest.start()
     for _ in range(0, frames, length):
@@ -87,9 +99,10 @@ def oracle_digest(frames: int) -> str:
 
 
 def test_chunks_and_donation():
-    """2048 frames, one by one in given-away memory and 256 at a time, and in the oracle."""
+    """2048 frames, one by one in given-away memory and 256 at a time; 512 in the oracle."""
     found = {in_chunks(2048, length, donate) for length, donate in ((1, True), (256, False))}
-    assert found == {oracle_digest(2048)}
+    assert len(found) == 1
+    assert in_chunks(512, 256, False) == oracle_digest(512)
 
 
 @pytest.mark.long
@@ -103,13 +116,8 @@ def test_a_hundred_thousand_frames():
     assert found == {oracle_digest(100_000)}
 
 
-def first_now_others_long(names):
-    first, *others = names
-    return [first, *(pytest.param(name, marks=pytest.mark.long) for name in others)]
-
-
 OPTIONS = {
-    "plain": {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
+    "plain": QUICK,
     "vectors of 128 bits": {"xla_cpu_prefer_vector_width": 128},
     "vectors of 512 bits": {"xla_cpu_prefer_vector_width": 512},
     "no YNN": {"xla_cpu_experimental_ynn_fusion_type": ""},
@@ -119,29 +127,29 @@ OPTIONS = {
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="options of XLA:CPU")
-@pytest.mark.parametrize("name", first_now_others_long(OPTIONS))
+@pytest.mark.long
+@pytest.mark.parametrize("name", list(OPTIONS))
 def test_compiler_options(name):
     assert determinism.batched_digests(compiler_options=OPTIONS[name]) == expected()
 
 
+def first_now_others_long(names):
+    first, *others = names
+    return [first, *(pytest.param(name, marks=pytest.mark.long) for name in others)]
+
+
 FLAGS = {
-    "nothing fused, one thread, narrow vectors": (
-        "--xla_disable_hlo_passes=fusion,cpu-instruction-fusion "
-        "--xla_cpu_multi_thread_eigen=false --xla_cpu_prefer_vector_width=128"
+    "no YNN, one thread, old instructions": (
+        "--xla_cpu_experimental_ynn_fusion_type= "
+        "--xla_cpu_multi_thread_eigen=false --xla_cpu_max_isa=SSE4_2"
     ),
+    "nothing fused": "--xla_disable_hlo_passes=fusion,cpu-instruction-fusion",
+    "narrow vectors": "--xla_cpu_prefer_vector_width=128",
     "wide vectors": "--xla_cpu_prefer_vector_width=512",
-    "oldest instructions": "--xla_cpu_max_isa=SSE4_2",
-    "no YNN": "--xla_cpu_experimental_ynn_fusion_type=",
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if i == 0 else pytest.param(name, marks=pytest.mark.long)
-        for i, name in enumerate(FLAGS)
-    ],
-)
+@pytest.mark.parametrize("name", first_now_others_long(FLAGS))
 def test_other_flags_in_another_process(name):
     where, *found = determinism.elsewhere(XLA_FLAGS=FLAGS[name], JAX_PLATFORMS="cpu")
     assert (where, found) == ("cpu", expected())

@@ -36,7 +36,7 @@ from awm_jax.game import digest, rng
 from awm_jax.int8.agents import HoldForward, Noop, Random
 from awm_jax.int8.policy import PolicyArch
 
-T = 100  # frames of the matches of two policies: one count, one executable
+T = 60  # frames of the matches of two policies: one count, one executable
 SEEDS = (0, 1, 0xFFFFFFFF, 0x123456789ABCDEF0, 2**64 - 1)
 PART = FULL.replace(state_flags=False, projectiles=False, hitstun=False)
 ARCH = arch_of(FULL, context_len=3)
@@ -147,10 +147,10 @@ def test_match_of_two_policies(two_policies):
     world, agents = two_policies
     made = assert_same_match(world, agents, random_frames(3, FULL, 3), SEEDS[3], T, compiled_play)
     changes = alive(made)
-    assert min(changes["cont"], changes["pads"]) > 80 and changes["ints"] > 5
+    assert min(changes["cont"], changes["pads"]) > 50 and changes["ints"] > 5
     positions = made.cont[:, :, 1:3] >> 16
     assert (np.ptp(positions, axis=0) > 0).all(), "somebody does not move"
-    assert (np.diff(made.ints[:, :, 0], axis=0) != 0).sum() > 10, "nobody changes the action"
+    assert (np.diff(made.ints[:, :, 0], axis=0) != 0).sum() > 5, "nobody changes the action"
 
 
 def test_match_of_saturating_policies():

@@ -43,11 +43,11 @@ ARCHS = {
 }
 
 
-@pytest.mark.parametrize("name", list(ARCHS))
+@pytest.mark.parametrize("name", [*list(ARCHS)[:-1], pytest.param("wide", marks=pytest.mark.long)])
 def test_equal_to_the_oracle(name):
     arch = ARCHS[name]
     k, cfg = arch.context_len, arch.cfg
-    frames = 150 if arch.recurrent else 300 // k
+    frames = 120 if arch.recurrent else 300 // k
     world = world_of(1, arch)
     pads, seed_frames = recorded(random_pads(2, frames)), random_frames(3, cfg, k)
     made = assert_same_match(world, pads, seed_frames, 0, frames, quick_play)

@@ -13,19 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from awm_jax.game import digest, rng
+from awm_jax.int8.agents import Random
 from awm_jax.int8.policy import PolicyArch
 from support.int_worlds import FULL, arch_of, on_device, policy_of, random_frames, world_of
 from support.oracle_run import play
 
 ARCH = arch_of(FULL, context_len=2)
-BATCH, FRAMES = 8, 40
+BATCH, FRAMES = 64, 40
 
 
 @functools.cache
 def sample(seed: int = 5):
-    """(world, two policies, seed frames) of a small match."""
+    """(world, a policy and a random agent, seed frames) of a small match."""
     watcher = PolicyArch(FULL, context_len=2, hidden_dim=12, trunk_dim=10)
-    agents = (policy_of(seed, watcher, ARCH), policy_of(seed + 1, watcher, ARCH))
+    agents = (policy_of(seed, watcher, ARCH), Random())
     return world_of(seed + 2, ARCH), agents, on_device(random_frames(seed + 3, FULL, 2))
 
 
@@ -60,7 +61,7 @@ def elsewhere(python: str = sys.executable, **environment: str) -> list[str]:
         timeout=600,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, f"exit {done.returncode}: {done.stderr[-2000:]}"
     return done.stdout.split()
 
 

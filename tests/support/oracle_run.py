@@ -46,8 +46,8 @@ def play(world, agents, seed_frames, words, frames: int):
 
 compiled_play = jax.jit(play, static_argnames="frames")
 # Compiled in a third of the time; for comparisons in which other shapes are the point.
-_QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-quick_play = jax.jit(play, static_argnames="frames", compiler_options=_QUICK)
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+quick_play = jax.jit(play, static_argnames="frames", compiler_options=QUICK)
 
 
 def as_oracle(frames: GameFrame) -> list[oracle.Frame]:
