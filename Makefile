@@ -16,8 +16,8 @@ BIN := $(VENV)/bin
 WHEEL := $(VENV)/wheel
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 # What `make test` needs beside the core, and what `make lock` pins.
-TEST_EXTRAS := torch,replay,train,dev
-ALL_EXTRAS := $(TEST_EXTRAS),solana,serve
+TEST_EXTRAS := torch,replay,mwm,batch,ladder,train,solana,serve,browser,dev
+ALL_EXTRAS := $(TEST_EXTRAS)
 
 SOURCES := pyproject.toml hatch_build.py LICENSE README.md $(shell find awm_jax converters crank \
 	-name __pycache__ -prune -o \( -type d -o -type f ! -name '*.so' \) -print)
@@ -34,7 +34,7 @@ CACHE := JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax/$(CPU) \
 PYTEST := DO_NOT_TRACK=1 PYTHONSAFEPATH=1 AWM_TEST_INSTALLED=1 $(CACHE) $(BIN)/pytest \
 	-n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-long lint lock clean
+.PHONY: demo test test-long test-er onchain lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -44,7 +44,16 @@ test: lint
 	@$(PYTEST) $(ARGS)
 
 test-long: lint
-	@$(PYTEST) -m "long or not long" --hypothesis-profile=long $(ARGS)
+	@$(PYTEST) -m "(long or not long) and not er" --hypothesis-profile=long $(ARGS)
+
+# On MagicBlock's own validator, which `awm er install` fetches (Linux on x86-64; npm).
+test-er: $(VENV)/.test
+	@$(BIN)/awm er install
+	@$(PYTEST) -m er -n 0 tests/solana $(ARGS)
+
+# The Solana program and its C header; needs Debian 12's clang 14.
+onchain: $(VENV)/.test
+	@$(BIN)/python onchain/build.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --quiet .

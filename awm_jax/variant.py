@@ -12,6 +12,8 @@ import functools
 import numpy as np
 
 from awm_jax.encoding import EncodingConfig
+from awm_jax.errors import AwmError
+from awm_jax.game import rules
 from awm_jax.game.stages import stage
 
 HEIGHT_REACH, EDGE_REACH, RIVAL_REACH = 4.0, 8.0, 32.0
@@ -26,11 +28,25 @@ class Variant:
       the trunk sees them together with the state (they enter after it as well).
     geometry: each frame vector ends with both players' `geometry` features.
     head_hidden: width of a linear layer with ReLU before the heads; 0 for none.
+    game_rules: the score and the counters follow `awm_jax.game.rules`: `dynamics_pred` says how
+      the counters change, what it says of stocks is not looked at. Needs state_age as embedding.
     """
 
     control_first: bool = False
     geometry: bool = False
     head_hidden: int = 0
+    game_rules: bool = False
+
+    def check(self, cfg: EncodingConfig) -> None:
+        """Raises:
+        AwmError: the encoding lacks what the variant needs.
+        """
+        longest = max(rules.DEATHS.values())
+        if self.game_rules and not (cfg.state_age_as_embed and cfg.state_age_embed_vocab > longest):
+            raise AwmError(
+                "game_rules needs state_age_as_embed with a state_age_embed_vocab above "
+                f"{longest}: stocks are counted by it"
+            )
 
     @property
     def extra_columns(self) -> int:

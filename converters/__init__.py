@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from converters.checkpoint import Checkpoint, Provenance
     from converters.loading import LoadedCartridge, load, load_cartridge, load_torch
+    from converters.mwm import MwmCheckpoint, load_mwm
     from converters.orbax_folder import save_orbax
     from converters.torch_file import save_torch
 
 _HOMES = {
     "Checkpoint": "checkpoint",
     "LoadedCartridge": "loading",
+    "MwmCheckpoint": "mwm",
     "Provenance": "checkpoint",
     "load": "loading",
     "load_cartridge": "loading",
+    "load_mwm": "mwm",
     "load_torch": "loading",
     "save_orbax": "orbax_folder",
     "save_torch": "torch_file",
@@ -28,9 +31,11 @@ _HOMES = {
 __all__ = [
     "Checkpoint",
     "LoadedCartridge",
+    "MwmCheckpoint",
     "Provenance",
     "load",
     "load_cartridge",
+    "load_mwm",
     "load_torch",
     "save_orbax",
     "save_torch",

@@ -39,6 +39,7 @@ from typing import Any
 
 import numpy as np
 
+from awm_jax.cartridges import EMBEDDED, embedded
 from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
 from awm_jax.files import folder_atomically
@@ -210,19 +211,24 @@ def read_cartridge(folder: Place, *, verify: bool = True) -> Cartridge:
     """Read a cartridge and check it.
 
     Args:
-      folder: where it lies.
+      folder: where it lies; "embedded" is the one that ships with the package.
       verify: compare the sha256 of each file; without it only their sizes and structure and the
         manifest's own hash are checked.
 
     Raises:
       AwmError: one line that names the folder or file and what is wrong with it.
     """
-    return _read(Path(folder), verify, may_have_policies=True)
+    return _read(located(folder), verify, may_have_policies=True)
 
 
 def is_cartridge(folder: Place) -> bool:
     """Whether a folder looks like a cartridge; nothing of it is checked."""
-    return all((Path(folder) / name).is_file() for name in (MANIFEST, EXTRA))
+    return all((located(folder) / name).is_file() for name in (MANIFEST, EXTRA))
+
+
+def located(folder: Place) -> Path:
+    """Where a cartridge lies: "embedded" is the one that ships with the package."""
+    return embedded() if os.fspath(folder) == EMBEDDED else Path(folder)
 
 
 def _read(folder: Path, verify: bool, *, may_have_policies: bool) -> Cartridge:

@@ -110,7 +110,9 @@ def _quantise(
     origin = {"frames": frames, "from": "replays" if replays else "a random match of its own"}
     files = frames_of.find_replays(replays) if replays else []
     if files:
-        sequences = list(frames_of.real_sequences(files, model.cfg, frames))
+        sequences = list(
+            frames_of.real_sequences(files, model.cfg, frames, counted_age=model.variant.game_rules)
+        )
     else:
         with progress("playing a match to calibrate on"):
             sequences = frames_of.synthetic_sequences(model, frames, recurrent=arch.recurrent)
@@ -118,7 +120,11 @@ def _quantise(
     for name, policy in policies.items():
         with progress(f"calibrating policy {name}"):
             if files:
-                seen = list(frames_of.real_sequences(files, policy.config, frames))
+                seen = list(
+                    frames_of.real_sequences(
+                        files, policy.config, frames, counted_age=model.variant.game_rules
+                    )
+                )
             else:
                 seen = policy_sequences(sequences, model.cfg, policy.config)
             carts[name] = quantise_policy(policy, seen, origin)
@@ -224,7 +230,9 @@ def report(
             "weights_sha256"
         ):
             raise AwmError(f"{cartridge} was made from other weights than these")
-    sequences = list(real_sequences(find_replays(paths), theirs.cfg, frames))
+    counted = theirs.variant.game_rules
+    files = find_replays(paths)
+    sequences = list(real_sequences(files, theirs.cfg, frames, counted_age=counted))
     total = sum(len(floats) - 1 for floats, _ in sequences)
     scales = ours.cartridge.manifest["int8"]["scales"]
     with progress("comparing", total, "frames") as advance:

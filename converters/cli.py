@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
 from converters import cartridge_commands
 
 if TYPE_CHECKING:
     from converters.checkpoint import Checkpoint
+    from converters.mwm import MwmCheckpoint
 
 PROG = "awm-convert"
 
@@ -64,6 +66,13 @@ def to_orbax(
 
     Example: awm-convert torch best.pt world
     """
+    if _is_mind(checkpoint):
+        mind = _load_mind(checkpoint, allow_surplus)
+        from converters.mwm import save_mwm_orbax
+
+        save_mwm_orbax(mind, out_dir, overwrite=overwrite)
+        _report_mind(mind, out_dir, as_json)
+        return
     loaded = _load(checkpoint, allow_surplus)
     from converters.orbax_folder import save_orbax
 
@@ -91,6 +100,13 @@ def to_torch(
     from converters.torch_file import import_torch, save_torch
 
     import_torch()
+    if _is_mind(folder):
+        from converters.mwm import save_mwm_torch
+
+        mind = _load_mind(folder)
+        save_mwm_torch(mind, out)
+        _report_mind(mind, out, as_json)
+        return
     loaded = _load(folder)
     with progress(f"writing {Path(out).name}"):
         save_torch(loaded, out)
@@ -119,6 +135,12 @@ def inspect(
         return
     if cost:
         raise AwmError(f"{path} is no cartridge; --cost looks at cartridges (quantize makes one)")
+    if _is_mind(path):
+        from converters import mwm
+
+        mind = _load_mind(path, allow_surplus)
+        _print(_json(mwm.describe(mind)) if as_json else mwm.describe_text(mind))
+        return
     loaded = _load(path, allow_surplus)
     from converters.summary import describe, summarize
 
@@ -135,11 +157,34 @@ for _command in (
 
 
 def _is_cartridge(path: str) -> bool:
-    if not os.path.isdir(path):
+    if not os.path.isdir(path) and path != EMBEDDED:
         return False
     from converters.cartridge import is_cartridge
 
     return is_cartridge(path)
+
+
+def _is_mind(path: str) -> bool:
+    with progress(f"reading {Path(path).name}"):
+        from converters.mwm import is_mwm
+
+        return is_mwm(path)
+
+
+def _load_mind(path: str, allow_surplus: bool = False) -> MwmCheckpoint:
+    with progress(f"reading {Path(path).name}"):
+        from converters.mwm import load_mwm
+
+        return load_mwm(path, allow_surplus=allow_surplus)
+
+
+def _report_mind(mind: MwmCheckpoint, out: str, as_json: bool) -> None:
+    from converters.mwm import describe, headline
+
+    for note in () if as_json else mind.provenance.notes:
+        print(f"note: {one_line(note)}", file=sys.stderr)
+    shown = _json({"output": out, **describe(mind)}) if as_json else headline(mind)
+    _print(shown if as_json else f"{shown}\nwritten to {one_line(out)}")
 
 
 def _load(path: str, allow_surplus: bool = False) -> Checkpoint:

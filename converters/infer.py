@@ -23,6 +23,7 @@ from awm_jax.encoding import (
 from awm_jax.errors import AwmError
 from awm_jax.fp32.mamba2 import EXPAND
 from awm_jax.fp32.weights import head_key
+from awm_jax.mwm.weights import LATENT_KEY
 from awm_jax.variant import Variant
 from converters.checkpoint import Spec
 from converters.source import NO_VARIANT, Settings
@@ -73,6 +74,8 @@ def infer_arch(shapes: Shapes) -> str:
         return "mamba2"
     if any(key.startswith("trunk.") for key in shapes):
         return "mlp"
+    if LATENT_KEY in shapes:
+        raise AwmError("a Mental World Model, neither a world nor a policy (load_mwm reads it)")
     raise AwmError("holds none of our networks: it has neither layers.0.mamba.* nor trunk.0.weight")
 
 

@@ -59,14 +59,14 @@ def save_orbax(
     Raises:
       AwmError: the folder is taken or cannot be written.
     """
-    tree = jax.tree.map(np.asarray, _tree(nnx.state(checkpoint.model)))
+    tree = jax.tree.map(np.asarray, named_tree(nnx.state(checkpoint.model)))
     config = {"format": FORMAT, **checkpoint.spec.to_dict()}
     config["provenance"] = checkpoint.provenance.to_dict()
     with folder_atomically(out_dir, marker=CONFIG, overwrite=overwrite) as folder:
         _check_space(folder, sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
         try:
-            with _checkpointer() as checkpointer:
-                checkpointer.save(folder / WEIGHTS, tree)
+            with checkpointer() as orbax:
+                orbax.save(folder / WEIGHTS, tree)
         except Exception as error:
             raise AwmError(f"cannot write {os.fspath(out_dir)}: {first_line(error)}") from error
         config["files"] = file_hashes(folder / WEIGHTS)
@@ -96,7 +96,7 @@ def load_orbax(path: str | os.PathLike[str]) -> Checkpoint:
         spec, provenance = read_config(content)
         files = _mapping(content, "files")
     with naming(folder):
-        _check_files(folder / WEIGHTS, files)
+        check_files(folder / WEIGHTS, files)
         model = _restore(Path(os.path.abspath(folder / WEIGHTS)), spec)
         tensors = to_torch_dict(model)
         for key, array in tensors.items():
@@ -115,7 +115,7 @@ def file_hashes(folder: Path) -> dict[str, str]:
     return hashes
 
 
-def _check_files(folder: Path, stated: Mapping[str, Any]) -> None:
+def check_files(folder: Path, stated: Mapping[str, Any]) -> None:
     """Every file as it was written: Orbax itself answers damage with pages of traces."""
     if not folder.is_dir():
         raise AwmError(f"holds no {WEIGHTS} folder")
@@ -144,7 +144,7 @@ def read_config(content: Mapping[str, Any]) -> tuple[Spec, Provenance]:
             raise AwmError(f"dims.{name} is not an integer from 1 to {MAX_DIM}")
     fields, _ = read_fields(_mapping(content, "encoding_config"), "encoding_config")
     length = check_context_len(content.get("context_len"))
-    provenance = _provenance(_mapping(content, "provenance"))
+    provenance = read_provenance(_mapping(content, "provenance"))
     variant = read_variant(content)
     return Spec(arch, EncodingConfig(**fields), length, dims, variant), provenance
 
@@ -156,7 +156,8 @@ def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value
 
 
-def _provenance(stated: Mapping[str, Any]) -> Provenance:
+def read_provenance(stated: Mapping[str, Any]) -> Provenance:
+    """The origin that a config.json states; an AwmError names the field at fault."""
     names = {field.name for field in dataclasses.fields(Provenance)}
     if set(stated) != names:
         raise AwmError(f"provenance: the fields are not {', '.join(sorted(names))}")
@@ -170,8 +171,8 @@ def _provenance(stated: Mapping[str, Any]) -> Provenance:
 
 def _restore(folder: Path, spec: Spec) -> Network:
     """The network with the weights of an Orbax folder, whose shapes are compared beforehand."""
-    with _checkpointer() as checkpointer:
-        stored = _flat(_guarded(lambda: _metadata(checkpointer, folder)))
+    with checkpointer() as orbax:
+        stored = _flat(guarded(lambda: _metadata(orbax, folder)))
         layers = {name.split(".")[1] for name in stored if name.startswith("layers.")}
         if spec.dims.get("n_layers", 0) != len(layers):
             raise AwmError(
@@ -179,16 +180,16 @@ def _restore(folder: Path, spec: Spec) -> Network:
             )
         abstract = _abstract(spec)
         graph, state = nnx.split(abstract)
-        wanted = _tree(state)
+        wanted = named_tree(state)
         compare(stored, _flat(wanted))
-        restored = _guarded(lambda: checkpointer.restore(folder, wanted))
+        restored = guarded(lambda: orbax.restore(folder, wanted))
     nnx.replace_by_pure_dict(state, jax.tree.map(jnp.asarray, restored))
     return nnx.merge(graph, state)
 
 
-def _metadata(checkpointer: ocp.StandardCheckpointer, folder: Path) -> Any:
+def _metadata(orbax: ocp.StandardCheckpointer, folder: Path) -> Any:
     """Names, shapes and dtypes of what is stored; no values are read."""
-    item: Any = checkpointer.metadata(folder).item_metadata
+    item: Any = orbax.metadata(folder).item_metadata
     if item is None:
         raise ValueError("it lists no weights")
     return item.tree
@@ -220,7 +221,7 @@ def compare(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
             raise AwmError(f"{name} is {dtype}, not {wanted[name].dtype}")
 
 
-def _tree(state: nnx.State) -> dict[str, Any]:
+def named_tree(state: nnx.State) -> dict[str, Any]:
     """A network's parameters as nested dicts with text for keys, as Orbax stores them."""
 
     def named(node: Any) -> Any:
@@ -238,7 +239,7 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _guarded(read: Callable[[], Any]) -> Any:
+def guarded(read: Callable[[], Any]) -> Any:
     """Whatever Orbax raises on a damaged folder, as one sentence."""
     try:
         return read()
@@ -247,13 +248,13 @@ def _guarded(read: Callable[[], Any]) -> Any:
 
 
 @contextlib.contextmanager
-def _checkpointer() -> Iterator[ocp.StandardCheckpointer]:
+def checkpointer() -> Iterator[ocp.StandardCheckpointer]:
     """Orbax's checkpointer, without its log lines."""
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            yield checkpointer
+        with ocp.StandardCheckpointer() as orbax:
+            yield orbax
     finally:
         log.setLevel(level)

@@ -33,6 +33,17 @@ def read_safetensors(path: str | os.PathLike[str]) -> Source:
     Raises:
       AwmError: names the file, and the key where there is one.
     """
+    name = os.fspath(path)
+    digest, tensors = read_tensors(path)
+    return Source(name, digest, tensors, read_sidecar(Path(name).with_suffix(".json")))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[str, dict[str, StoredTensor]]:
+    """The sha256 and the tensors of a .safetensors file, still in it.
+
+    Raises:
+      AwmError: names the file.
+    """
     from safetensors import SafetensorError, safe_open
 
     name = os.fspath(path)
@@ -43,7 +54,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> Source:
         tensors = {key: _stored(opened, key) for key in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise AwmError(f"{name}: not a complete safetensors file: {first_line(error)}") from error
-    return Source(name, digest, tensors, read_sidecar(Path(name).with_suffix(".json")))
+    return digest, tensors
 
 
 def _stored(opened: Any, key: str) -> StoredTensor:

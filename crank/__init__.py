@@ -9,14 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crank.batch import BatchSpec, run_batch
     from crank.playing import Match, play
 
 FORMATS = ("object", "array")
 """Of match files."""
 
-_HOMES = {"Match": "playing", "play": "playing"}
+_HOMES = {
+    "BatchSpec": "batch",
+    "Match": "playing",
+    "play": "playing",
+    "run_batch": "batch",
+}
 
-__all__ = ["FORMATS", "Match", "play"]
+__all__ = ["FORMATS", "BatchSpec", "Match", "play", "run_batch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,7 @@ from awm_jax.fp32.network import Network
 from awm_jax.fp32.policy import PolicyMLP
 from awm_jax.game import rng
 from awm_jax.game.frames import Frames, neutral_pad
+from crank.mind import mind_agent
 
 RANDOM_PRESS_ABOVE = 0.9
 HOLD_PERIOD, HOLD_PRESSED = 10, 3
@@ -177,7 +178,7 @@ SCRIPTED = {"noop": Noop, "hold-forward": HoldForward, "random": Random}
 def parse_agent(
     spec: str, world: EncodingConfig, context_len: int, *, button_bias: float = 0.0
 ) -> tuple[Agent, str | None]:
-    """The agent of a spec: `noop`, `hold-forward`, `random` or `policy:PATH`.
+    """The agent of a spec: `noop`, `hold-forward`, `random`, `policy:PATH` or `mwm:PATH`.
 
     Returns the agent and the sha256 of its weights, None without any.
 
@@ -187,8 +188,10 @@ def parse_agent(
     if spec in SCRIPTED:
         return SCRIPTED[spec](), None
     kind, _, path = spec.partition(":")
+    if kind == "mwm" and path:
+        return mind_agent(path, world)
     if kind != "policy" or not path:
-        known = ", ".join([*SCRIPTED, "policy:PATH"])
+        known = ", ".join([*SCRIPTED, "policy:PATH", "mwm:PATH"])
         raise AwmError(f"no agent {spec!r}; give one of: {known}")
     import converters
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import awm_jax
+from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
-from crank import FORMATS
+from crank import FORMATS, batch_cli, ladder_cli, mind_cli, solana_cli, training_cli, watch_cli
 
 if TYPE_CHECKING:
     from crank.playing import Match
@@ -35,11 +36,14 @@ app = typer.Typer(
     out.""",
     epilog="""\b
     Examples:
-      awm demo                               a first look, with a made-up network
+      awm demo                               a first look: two trained policies fight
       awm play --world best.pt               600 frames of a PyTorch checkpoint
       awm play --world world --p0 random --p1 policy:bot.pt --stage battlefield
       awm replay game.slp                    a real game as a match file
+      awm watch match.json                   look at it in the browser
       awm verify match.json                  compute a cartridge's match again and compare
+      awm batch --world world --matches 1000 --out runs/a   thousands of matches at once
+      awm ladder --world world --agents agents.toml --matches 500 --out ladder
       awm doctor                             what this machine has
 
     Exit codes: 0 done, 1 found wanting, 2 usage or bad input, 130 interrupted.""",
@@ -75,8 +79,12 @@ AGENTS = "noop, hold-forward, random or policy:CKPT."
 def play(
     world: Annotated[
         str,
-        typer.Option(metavar="WORLD", help="A .pt, .safetensors, awm-convert folder or cartridge."),
-    ],
+        typer.Option(
+            metavar="WORLD",
+            help="A .pt, .safetensors, awm-convert folder or cartridge; default: the one that "
+            "ships with the package.",
+        ),
+    ] = EMBEDDED,
     p0: Annotated[str, typer.Option(metavar="AGENT", help=f"Player 0: {AGENTS}")] = "hold-forward",
     p1: Annotated[str, typer.Option(metavar="AGENT", help=f"Player 1: {AGENTS}")] = "hold-forward",
     stage: Annotated[
@@ -130,6 +138,10 @@ def play(
     ] = 0,
     output: Output = "match.json",
     form: Form = "object",
+    html: Annotated[
+        str | None,
+        typer.Option(metavar="OUT", help="Also write a page that shows it, one file for friends."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Play one match.
@@ -140,6 +152,8 @@ def play(
     Example: awm play --world world --p0 random --stage battlefield --p0-char fox
     """
     _check_output(output, form)
+    if html is not None:
+        _check_output(html, form)
     match, summary = _play(
         output,
         form,
@@ -160,6 +174,9 @@ def play(
         seed_replay=seed_replay,
         start_frame=start_frame,
     )
+    if html is not None:
+        watch_cli.write_page(match.to_object(), html)
+        summary["html"] = html
     if digest:
         _print(match.digest)
     else:
@@ -245,37 +262,60 @@ def demo(
             metavar="DIR", help=f"Where to; default: {DEMO_FOLDER}, or a temporary folder."
         ),
     ] = None,
-    max_frames: Annotated[int, typer.Option(metavar="N", help="Frames to play.")] = 600,
+    max_frames: Annotated[
+        int | None, typer.Option(metavar="N", help="At most; default: until somebody has won.")
+    ] = None,
+    made_up: Annotated[
+        bool,
+        typer.Option("--made-up", help="Make and convert a world of random weights instead."),
+    ] = False,
     as_json: Json = False,
 ) -> int:
-    """Make a small world, convert it, play a match in it.
+    """A first look: two policies fight in the cartridge that ships with the package.
 
-    Its weights are random numbers, so nothing is downloaded and the fight makes no sense; a trained
-    checkpoint goes the same way.
+    Both learned from recorded games of real people, as did the world. --made-up shows the way of a
+    checkpoint: a small network with random weights is converted and played; it makes no sense.
 
     Example: awm demo
     """
     folder = _demo_folder(out)
-    checkpoint, world, file = (folder / n for n in ("world.safetensors", "world", "match.json"))
-    with progress("making and converting a world"):
-        from crank import demo
+    from crank import demo
 
-        demo.make_checkpoint(checkpoint)
-        demo.convert(checkpoint, world)
-    _say(as_json, f"made       {checkpoint}\nconverted  {world}")
+    checkpoint, world, file = (folder / n for n in ("world.safetensors", "world", "match.json"))
+    fight = demo.MADE_UP if made_up else demo.TRAINED
+    if made_up:
+        with progress("making and converting a world"):
+            demo.make_checkpoint(checkpoint)
+            demo.convert(checkpoint, world)
+        _say(as_json, f"made       {checkpoint}\nconverted  {world}")
     match, summary = _play(
         str(file),
         "object",
-        str(world),
-        *demo.AGENTS,
-        stage=demo.STAGE,
-        characters=demo.CHARACTERS,
-        max_frames=max_frames,
+        str(world) if made_up else EMBEDDED,
+        *fight.agents,
+        stage=fight.stage,
+        characters=fight.characters,
+        max_frames=max_frames or fight.frames,
+        seed=fight.seed,
+        seed_action=fight.seed_action,
     )
     _print(json.dumps(summary, indent=2) if as_json else _describe(match, summary))
-    agents = f"--p0 {demo.AGENTS[1]} --p1 {demo.AGENTS[0]}"
-    _say(as_json, f"\nTry next: awm play --world {world} {agents} --seed 1 --context recurrent")
+    if made_up:
+        agents = f"--p0 {fight.agents[1]} --p1 {fight.agents[0]}"
+        _say(as_json, f"\nTry next: awm play --world {world} {agents} --seed 1 --context recurrent")
+    else:
+        page = folder / "match.html"
+        watch_cli.write_page(match.to_object(), str(page))
+        _say(as_json, f"to watch   {page}, in any browser\n\nTry next: awm verify {file}")
     return _exit_code(match)
+
+
+app.command()(batch_cli.batch)
+app.command()(ladder_cli.ladder)
+solana_cli.add_to(app)
+watch_cli.add(app)
+training_cli.add(app)
+mind_cli.add(app)
 
 
 @app.command()

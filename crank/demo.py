@@ -1,11 +1,12 @@
-"""A first look: a small world with made-up weights, converted, played and saved.
+"""A first look: what `awm demo` plays, and a world with made-up weights to convert.
 
-Nothing is downloaded and only the core packages are used. The weights are random, so the physics
-are nonsense; everything else is what happens to a trained checkpoint.
+Nothing is downloaded and only the core packages are used. Made-up weights are random, so the
+physics are nonsense; everything else is what happens to a trained checkpoint.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import json
 from pathlib import Path
@@ -19,9 +20,24 @@ CONFIG = EncodingConfig(state_age_as_embed=True, state_flags=True, hitstun=True,
 CONTEXT_LEN = 10
 DIMS = {"d_model": 64, "d_state": 16, "n_layers": 2, "headdim": 32}
 WEIGHT_SEED = 39  # of the first sixty one where both players stay near the stage
-AGENTS = ("random", "hold-forward")
-STAGE = "Battlefield"
-CHARACTERS = ("marth", "fox")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fight:
+    """What `awm demo` plays: arguments of `crank.playing.prepare`."""
+
+    agents: tuple[str, str]
+    stage: str
+    characters: tuple[str, str]
+    frames: int
+    seed: int = 0
+    seed_action: int = 0
+
+
+TRAINED = Fight(
+    ("policy:fox", "policy:falco"), "Battlefield", ("fox", "falco"), 28_800, seed_action=14
+)
+MADE_UP = Fight(("random", "hold-forward"), "Battlefield", ("marth", "fox"), 600)
 RULES = (
     # pattern of the key, mean, deviation, deviation divided by the square root of the inputs
     ("*_embed.weight", 0.0, 0.3, False),

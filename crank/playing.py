@@ -29,6 +29,7 @@ from awm_jax.game.stages import parse_stage
 from awm_jax.int8.engine import NativeWorld
 from awm_jax.int8.frame import GameFrame
 from awm_jax.int8.frame import decode as decode_integers
+from awm_jax.variant import Variant
 from converters.cartridge import is_cartridge
 from crank import integer, match, viz
 from crank.agents import parse_agent
@@ -204,6 +205,10 @@ class Setup:
         )
 
 
+def _variant(world: ReadyWorld) -> Variant:
+    return world.network.module().variant if isinstance(world, Fp32World) else world.arch.variant
+
+
 def _decode(cfg: EncodingConfig, frames: Frames | GameFrame) -> dict[str, np.ndarray]:
     if isinstance(frames, GameFrame):
         return decode_integers(cfg, frames)
@@ -294,7 +299,9 @@ def prepare(
         if seed_replay is not None:
             from crank.replay import replay_seed
 
-            real = replay_seed(seed_replay, cfg, count, start_frame)
+            real = replay_seed(
+                seed_replay, cfg, count, start_frame, counted_age=_variant(ready).game_rules
+            )
             seed_frames = real.frames
             origin = {
                 "replay": os.path.basename(seed_replay),

@@ -60,12 +60,18 @@ class ReplaySeed:
 
 
 def replay_seed(
-    path: str | os.PathLike[str], cfg: EncodingConfig, count: int, start_frame: int = 0
+    path: str | os.PathLike[str],
+    cfg: EncodingConfig,
+    count: int,
+    start_frame: int = 0,
+    *,
+    counted_age: bool = False,
 ) -> ReplaySeed:
     """`count` successive frames of a real game, for `play(seed_frames=...)`.
 
     Args:
       start_frame: the game's own number of the first one: -123 is its first frame, 0 is GO.
+      counted_age: as in `awm_jax.replays.encode.encode`.
 
     Raises:
       AwmError: the file cannot be read, or the game has no such frames.
@@ -78,7 +84,7 @@ def replay_seed(
             f"{path}: has no frames {start_frame} to {start_frame + count - 1}, {_has(game)}"
         )
     rows = slice(at, at + count)
-    floats, ints = (jnp.asarray(v[rows]) for v in encode(game, cfg))
+    floats, ints = (jnp.asarray(v[rows]) for v in encode(game, cfg, counted_age=counted_age))
     wanted = [re.sub("^flag_.*", "flags", name) for name in (*float_names(cfg), *int_names(cfg))]
     missing = tuple(name for name in dict.fromkeys(wanted) if name in game.missing)
     return ReplaySeed(Frames(floats, ints), missing)

@@ -121,7 +121,7 @@ class FrameStackMamba2(nnx.Module):
     """World model: K frames and both players' next controllers -> the next frame's outputs.
 
     Raises:
-      AwmError: 2 x d_model is not a multiple of headdim.
+      AwmError: 2 x d_model is not a multiple of headdim; the variant does not suit the encoding.
     """
 
     arch = "mamba2"
@@ -141,6 +141,7 @@ class FrameStackMamba2(nnx.Module):
     ):
         if EXPAND * d_model % headdim:
             raise AwmError(f"d_inner {EXPAND * d_model} is not a multiple of headdim {headdim}")
+        variant.check(cfg)
         self.cfg, self.context_len = cfg, context_len
         self.d_model, self.d_state, self.headdim = d_model, d_state, headdim
         self.chunk_size, self.variant = chunk_size, variant

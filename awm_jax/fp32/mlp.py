@@ -9,6 +9,7 @@ from flax import nnx
 from awm_jax.encoding import EncodingConfig, world_outputs
 from awm_jax.errors import AwmError
 from awm_jax.fp32.layers import FrameEncoder, Heads, linear
+from awm_jax.variant import Variant
 
 
 class Trunk(nnx.Module):
@@ -38,6 +39,7 @@ class FrameStackMLP(nnx.Module):
     """
 
     arch = "mlp"
+    variant = Variant()
 
     def __init__(
         self,

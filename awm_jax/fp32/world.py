@@ -99,7 +99,7 @@ class Fp32World:
             recurrent, outputs = None, model(state.frames.floats, state.frames.ints, ctrl)
         else:
             recurrent, outputs = model.step(state.recurrent, last.floats, last.ints, ctrl)
-        frame = match_transition(self.cfg, last, outputs, pads)
+        frame = match_transition(self.cfg, last, outputs, pads, model.variant.game_rules)
         return Fp32State(state.frames.push(frame), recurrent), frame
 
     def observe(self, state: Fp32State, player: int) -> Frames:

@@ -9,7 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from awm_jax.encoding import PREDICTED_CATEGORICAL, EncodingConfig, column_scale, columns, int_names
+from awm_jax.encoding import (
+    CORE,
+    PREDICTED_CATEGORICAL,
+    VELOCITY,
+    EncodingConfig,
+    column_scale,
+    columns,
+    int_names,
+)
+from awm_jax.game import rules
 from awm_jax.game.frames import Frames
 
 CLAMPS = {
@@ -39,14 +48,22 @@ def evaluation_step(cfg: EncodingConfig, last: Frames, outputs: Outputs, pads: j
 
 
 def match_transition(
-    cfg: EncodingConfig, last: Frames, outputs: Outputs, pads: jax.Array
+    cfg: EncodingConfig, last: Frames, outputs: Outputs, pads: jax.Array, game_rules: bool = False
 ) -> Frames:
-    """The match's rule: all categories, state_age counted, every field clamped to its range."""
+    """The match's rule: all categories, state_age counted, every field clamped to its range.
+
+    Args:
+      game_rules: as `Variant.game_rules`.
+    """
     ints = _next_ints(cfg, last.ints, outputs, PREDICTED_CATEGORICAL)
     floats = _next_floats(cfg, last.floats, outputs, pads)
     blocks = _players(floats, cfg.float_per_player)
     before, after = _int_players(cfg, last.ints), _int_players(cfg, ints)
     action = columns(cfg).int_index["action"]
+    if game_rules:
+        old = _players(last.floats, cfg.float_per_player)
+        blocks, chosen = _ruled(cfg, old, blocks, before, after[..., action], ints[..., -1])
+        after = after.at[..., action].set(chosen)
     same = after[..., action] == before[..., action]
     if cfg.state_age_as_embed:
         age = columns(cfg).int_index["state_age"]
@@ -58,6 +75,11 @@ def match_transition(
         old = _players(last.floats, cfg.float_per_player)[..., age]
         step = jnp.asarray(cfg.state_age_scale, old.dtype)
         blocks = blocks.at[..., age].set(jnp.where(same, old + step, jnp.zeros_like(old)))
+    if game_rules:
+        at, age = columns(cfg)["stocks"], columns(cfg).int_index["state_age"]
+        lost = rules.takes_stock(after[..., action], after[..., age]).astype(blocks.dtype)
+        stocks = _players(last.floats, cfg.float_per_player)[..., at]
+        blocks = blocks.at[..., at].set(stocks - lost * cfg.stocks_scale)
     return Frames(clamp(cfg, blocks.reshape(floats.shape)), ints)
 
 
@@ -74,6 +96,51 @@ def knocked_out(cfg: EncodingConfig, frame: Frames) -> jax.Array:
     """Whose stocks are gone: (*b, 2) bool."""
     stocks = _players(frame.floats, cfg.float_per_player)[..., columns(cfg)["stocks"]]
     return stocks < KO_BELOW * cfg.stocks_scale
+
+
+def _ruled(cfg, old, new, before, said, stage):
+    """Player blocks (*b, 2, fp) and actions (*b, 2) of the new frame by the game's rules.
+
+    Args:
+      old, new: blocks of the frame before, and as the network has them.
+      before: (*b, 2, ip) ints of the frame before; said: (*b, 2) the network's actions.
+      stage: (*b,).
+    """
+    where = columns(cfg)
+
+    def scaled(name):
+        return column_scale(cfg, name)
+
+    x, y = (new[..., where[name]] / scaled(name) for name in ("x", "y"))
+    lines = jnp.asarray(rules.lines(cfg.stage_vocab), new.dtype)[stage][..., None, :]
+    low, left, right, top = jnp.unstack(lines, axis=-1)
+    beyond = jnp.stack([y < low, x < left, x > right, y > top], axis=-1)
+    was, age = (before[..., where.int_index[name]] for name in ("action", "state_age"))
+    action = rules.next_action(said, was, age, beyond)
+
+    for name in rules.COUNTERS:
+        if name in where.index:
+            at = where[name]
+            counted = jnp.round((old[..., at] + new[..., at]) / scaled(name)) * scaled(name)
+            new = new.at[..., at].set(counted.astype(new.dtype))
+    at = where["percent"]
+    hit = new[..., at] - old[..., at] >= rules.LEAST_HIT * scaled("percent")
+    new = new.at[..., at].set(jnp.where(hit, new[..., at], old[..., at]))
+
+    still = rules.is_still(action) & rules.is_still(was)
+    for name in ("x", "y"):
+        at = where[name]
+        new = new.at[..., at].set(jnp.where(still, old[..., at], new[..., at]))
+    born = (action == rules.REBIRTH) & (was != rules.REBIRTH)
+    places = jnp.asarray(rules.birth_places(cfg.stage_vocab), new.dtype)[stage]
+    fresh = {name: jnp.zeros((), new.dtype) for name in (*CORE, *VELOCITY, *rules.COUNTERS)}
+    fresh |= {"x": places[..., :2], "y": places[..., 2:3], "speed_y": places[..., 3:]}
+    fresh["shield"] = jnp.asarray(rules.SHIELD, new.dtype)
+    for name, value in fresh.items():
+        if name in where.index:
+            at = where[name]
+            new = new.at[..., at].set(jnp.where(born, value * scaled(name), new[..., at]))
+    return new, action
 
 
 def _bounds(cfg: EncodingConfig) -> tuple[np.ndarray, np.ndarray]:

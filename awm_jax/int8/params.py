@@ -53,6 +53,9 @@ class Arch:
     planes: int = 1
     variant: Variant = NO_VARIANT
 
+    def __post_init__(self) -> None:
+        self.variant.check(self.cfg)
+
     @property
     def code_max(self) -> int:
         """Largest code that enters in_proj and out_proj."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from awm_jax.encoding import PREDICTED_CATEGORICAL, EncodingConfig, columns
+from awm_jax.encoding import CORE, PREDICTED_CATEGORICAL, VELOCITY, EncodingConfig, columns
 from awm_jax.errors import AwmError
+from awm_jax.game import rules
 from awm_jax.int8 import frame as frames
 from awm_jax.int8.fixed import WIDE_MAX, clamp, mulshift, product, product_wide, requant, split_wide
 from awm_jax.int8.frame import GameFrame
 from awm_jax.int8.mamba2 import TrunkState, initial_state, mixed, trunk_step
 from awm_jax.int8.params import Arch, WorldParams, pytree, static
 
+LEAST_HIT = round(rules.LEAST_HIT * frames.UNIT)
 # One frame moves nothing by more than this, in 2^-16 units; keeps every sum inside 32 bits.
 CHANGE_MAX = 1 << 26
 
@@ -138,11 +141,20 @@ class Int8World:
                 choice = jnp.argmax(logits[start : start + vocab]).astype(jnp.int32)
                 ints = ints.at[player, where.int_index[name]].set(choice)
                 start += vocab
+        if self.arch.variant.game_rules:
+            percent = where["percent"] - where.core.start
+            hit = core[:, percent] >= LEAST_HIT
+            core = core.at[:, percent].set(jnp.where(hit, core[:, percent], 0))
+            counted = last.cont[:, where.dynamics] + dynamics
+            dynamics = (counted + frames.UNIT // 2 >> 16) << 16
         cont = last.cont.at[:, where.core].add(core)
         cont = cont.at[:, where.velocity].add(speed)
         cont = cont.at[:, where.dynamics].set(dynamics)
 
-        action = where.int_index["action"]
+        action, rules_hold = where.int_index["action"], self.arch.variant.game_rules
+        if rules_hold:
+            cont, chosen = self._ruled(cont, ints[:, action], last)
+            ints = ints.at[:, action].set(chosen)
         same = ints[:, action] == last.ints[:, action]
         if cfg.state_age_as_embed:
             age = where.int_index["state_age"]
@@ -151,7 +163,44 @@ class Int8World:
         else:
             age = where["state_age"]
             cont = cont.at[:, age].set(jnp.where(same, last.cont[:, age] + frames.UNIT, 0))
+        if rules_hold:
+            lost = rules.takes_stock(ints[:, action], ints[:, where.int_index["state_age"]])
+            stocks = last.cont[:, where["stocks"]] - jnp.where(lost, frames.UNIT, 0)
+            cont = cont.at[:, where["stocks"]].set(stocks)
         low, high = frames.limits(cfg)
         cont = jnp.clip(cont, low[None], high[None])
         binary = binary.astype(jnp.int32).reshape(2, -1)
         return GameFrame(cont, binary, ints, last.stage, pads)
+
+    def _ruled(
+        self, cont: jax.Array, said: jax.Array, last: GameFrame
+    ) -> tuple[jax.Array, jax.Array]:
+        """Columns (2, cd) and actions (2,) by `awm_jax.game.rules`; `said` are the network's."""
+        cfg, where = self.cfg, columns(self.cfg)
+        was, age = (last.ints[:, where.int_index[name]] for name in ("action", "state_age"))
+        x, y = cont[:, where["x"]], cont[:, where["y"]]
+        low, left, right, top = jnp.unstack(
+            jnp.asarray(in_units(rules.lines(cfg.stage_vocab)))[last.stage]
+        )
+        beyond = jnp.stack([y < low, x < left, x > right, y > top], axis=-1)
+        action = rules.next_action(said, was, age, beyond)
+
+        still = rules.is_still(action) & rules.is_still(was)
+        for name in ("x", "y"):
+            at = where[name]
+            cont = cont.at[:, at].set(jnp.where(still, last.cont[:, at], cont[:, at]))
+        born = (action == rules.REBIRTH) & (was != rules.REBIRTH)
+        place = jnp.asarray(in_units(rules.birth_places(cfg.stage_vocab)))[last.stage]
+        nothing = jnp.zeros(2, jnp.int32)
+        fresh = {name: nothing for name in (*CORE, *VELOCITY, *rules.COUNTERS)}
+        fresh |= {"x": place[:2], "y": place[2], "speed_y": place[3]}
+        fresh["shield"] = nothing + round(rules.SHIELD * frames.UNIT)
+        for name, value in fresh.items():
+            if name in where.index:
+                cont = cont.at[:, where[name]].set(jnp.where(born, value, cont[:, where[name]]))
+        return cont, action
+
+
+def in_units(game_units: np.ndarray) -> np.ndarray:
+    """As int32 in 2^-16 units."""
+    return np.rint(game_units * frames.UNIT).astype(np.int32)

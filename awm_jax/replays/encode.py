@@ -11,9 +11,27 @@ from awm_jax.encoding import EncodingConfig
 from awm_jax.replays.slippi import Game
 
 
-def encode(game: Game, cfg: EncodingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """All frames of a game: floats (T, F) float32 and ints (T, I) int32."""
-    return encode_columns(game.columns, game.stage, cfg)
+def encode(
+    game: Game, cfg: EncodingConfig, *, counted_age: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """All frames of a game: floats (T, F) float32 and ints (T, I) int32.
+
+    Args:
+      counted_age: `state_age` is `action_ages`, as worlds with `Variant.game_rules` learned it,
+        instead of the animation's frame.
+    """
+    columns = game.columns
+    if counted_age:
+        columns = columns | {"state_age": action_ages(columns["action"])}
+    return encode_columns(columns, game.stage, cfg)
+
+
+def action_ages(action: np.ndarray) -> np.ndarray:
+    """Frames since each player's action began, the rule of a match: (T, 2) -> (T, 2) int64."""
+    rows = np.arange(len(action))[:, None]
+    fresh = np.ones(action.shape, bool)
+    fresh[1:] = action[1:] != action[:-1]
+    return rows - np.maximum.accumulate(np.where(fresh, rows, 0), axis=0)
 
 
 def encode_columns(

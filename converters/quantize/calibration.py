@@ -47,11 +47,14 @@ def find_replays(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def real_sequences(
-    files: Sequence[Path], cfg: EncodingConfig, frames: int
+    files: Sequence[Path], cfg: EncodingConfig, frames: int, *, counted_age: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Encoded games, at most `frames` frames in all, from GO on.
 
     Where fewer files are enough (`LEAST_OF_GAME` frames of each), they are taken evenly from all.
+
+    Args:
+      counted_age: as in `encode`.
 
     Raises:
       AwmError: a file cannot be read; names it.
@@ -61,7 +64,7 @@ def real_sequences(
     wanted = min(len(files), -(-frames // share))
     for index in np.linspace(0, len(files) - 1, wanted).astype(int):
         game = read_game(files[index])
-        floats, ints = encode(game, cfg)
+        floats, ints = encode(game, cfg, counted_age=counted_age)
         start = int(np.searchsorted(game.frame_ids, 0))
         rows = slice(start, start + min(share, left) + 1)
         if not np.isfinite(floats[rows]).all():

@@ -303,18 +303,27 @@ def test_the_demo_needs_the_core_packages_only(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "demo-out"
-    names = ["match.json", "world", "world.json", "world.safetensors"]
-    assert sorted(path.name for path in folder.iterdir()) == names
+    assert sorted(path.name for path in folder.iterdir()) == ["match.html", "match.json"]
     match = json.loads((folder / "match.json").read_text())
-    assert match["meta"]["model_checkpoint"] == "demo-out/world"
-    assert "Try next: awm play --world demo-out/world" in done.stdout
+    assert match["meta"]["model_checkpoint"] == "embedded"
+    assert "Try next: awm verify demo-out/match.json" in done.stdout
+
+
+def test_the_made_up_demo_converts_a_checkpoint(capsys, tmp_path: Path) -> None:
+    code, out, err = awm(
+        capsys, "demo", "--made-up", "--out", str(tmp_path / "a"), "--max-frames", "30"
+    )
+    assert code == 0, err
+    names = ["match.json", "world", "world.json", "world.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
+    assert f"Try next: awm play --world {tmp_path / 'a' / 'world'}" in out
 
 
 def test_the_demo_is_alive_and_repeatable(capsys, tmp_path: Path) -> None:
     """Both players move and act, and a second demo replaces the first."""
     texts = []
     for _ in range(2):
-        code, out, err = awm(capsys, "demo", "--out", str(tmp_path), "--json")
+        code, out, err = awm(capsys, "demo", "--made-up", "--out", str(tmp_path), "--json")
         assert code == 0, err
         summary = json.loads(out)
         texts.append((tmp_path / "match.json").read_text())

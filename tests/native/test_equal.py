@@ -19,7 +19,7 @@ from awm_jax.variant import Variant
 
 AVAILABLE, REASON = native_available()
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason=REASON)
-EVERYTHING = Variant(control_first=True, geometry=True, head_hidden=48)
+EVERYTHING = Variant(control_first=True, geometry=True, head_hidden=48, game_rules=True)
 PRODUCTION = EncodingConfig(
     state_age_as_embed=True, projectiles=True, state_flags=True, hitstun=True
 )

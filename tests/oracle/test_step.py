@@ -8,12 +8,15 @@ from support import oracle
 from support.int_worlds import FULL, SMALL, arch_of, on_device, random_frames, random_pads, world_of
 from support.oracle_run import alive, as_oracle, assert_same_match, quick_play, recorded
 
+from awm_jax.errors import AwmError
+from awm_jax.game import rules
 from awm_jax.game.stages import STAGES
 from awm_jax.int8.frame import RECORD_FIELDS, knocked_out, record
 from awm_jax.variant import Variant
 
 THRESHOLDS = SMALL.replace(ctrl_threshold_features=True)
 EVERY = Variant(control_first=True, geometry=True, head_hidden=24)
+AGED = SMALL.replace(state_age_as_embed=True, hitstun=True, state_age_embed_vocab=150)
 ARCHS = {
     "smallest": arch_of(context_len=1),
     "all columns": arch_of(
@@ -24,13 +27,13 @@ ARCHS = {
     ),
     "every variant, two planes": arch_of(THRESHOLDS, planes=2, n_layers=3, variant=EVERY),
     "windowed variants, two planes": arch_of(
-        FULL.replace(state_flags=False),
+        FULL.replace(state_flags=False, state_age_embed_vocab=140),
         recurrent=False,
         planes=2,
         d_model=24,
         d_state=8,
         context_len=2,
-        variant=Variant(control_first=True, geometry=True),
+        variant=Variant(control_first=True, geometry=True, game_rules=True),
     ),
     "wide": arch_of(
         SMALL.replace(hitstun=True, state_flags=True, press_events=True),
@@ -71,12 +74,14 @@ def test_equal_to_the_oracle_for_random_shapes(seed):
 
     cfg = SMALL.replace(
         state_age_as_embed=flag(),
+        state_age_embed_vocab=int(rng.choice([11, 132])),
         hitstun=flag(),
         projectiles=flag(),
         state_flags=flag(),
         press_events=flag(),
         ctrl_threshold_features=flag(),
     )
+    rules = cfg.state_age_as_embed and cfg.state_age_embed_vocab == 132
     arch = arch_of(
         cfg,
         d_model=int(rng.choice([16, 24, 32, 48, 64])),
@@ -86,13 +91,47 @@ def test_equal_to_the_oracle_for_random_shapes(seed):
         context_len=int(rng.integers(1, 11)),
         recurrent=flag(),
         planes=int(rng.integers(1, 3)),
-        variant=Variant(flag(), flag(), int(rng.choice([0, 20]))),
+        variant=Variant(flag(), flag(), int(rng.choice([0, 20])), flag() and rules),
     )
     for saturating in (False, True):
         world = world_of(seed, arch, saturating)
         pads = recorded(random_pads(seed, 100))
         seed_frames = random_frames(seed, cfg, arch.context_len, saturating)
         assert_same_match(world, pads, seed_frames, 0, 100, quick_play)
+
+
+@pytest.mark.parametrize("start", [0, 4, 6, 12, 20])
+def test_lives_by_the_games_rules(start):
+    """From every way to lose a stock, and from far outside: dying, rebirth, score and counters."""
+    arch = arch_of(AGED, context_len=2, variant=Variant(game_rules=True))
+    world, names = world_of(1, arch), oracle.cont_names(AGED)
+    x, y, percent, stocks = (names.index(n) for n in ("x", "y", "percent", "stocks"))
+    fell = born = 0
+    for place in ((0, 0), (0, -500), (-500, 0), (500, 0), (0, 290)):
+        seed_frames = random_frames(3, AGED, 2)
+        seed_frames.ints[:, :, 0], seed_frames.ints[:, :, -1] = start, 0
+        seed_frames.cont[:, :, [x, y]] = np.array(place) * oracle.UNIT
+        seed_frames.cont[:, :, stocks] = 4 * oracle.UNIT
+        seed_frames.stage[:] = 31
+        pads = recorded(random_pads(2, 220))
+        made = assert_same_match(world, pads, seed_frames, 0, 220, quick_play)
+        action, age = made.ints[:, :, 0], made.ints[:, :, -1]
+        lost = -np.diff(made.cont[:, :, stocks], axis=0)
+        assert set(np.unique(lost)) <= {0, oracle.UNIT}
+        counters = made.cont[:, :, [names.index(n) for n in rules.COUNTERS]]
+        assert (counters % oracle.UNIT == 0).all()
+        for number, (frames, _) in rules.DYING.items():
+            assert (age[action == number] < frames).all()
+        first = (action == rules.REBIRTH) & (age == 0)
+        assert (made.cont[:, :, percent][first] == 0).all()
+        assert (made.cont[:, :, y][first] == round(135.1 * oracle.UNIT)).all()
+        fell, born = fell + (lost > 0).sum(), born + first.sum()
+    assert born and (fell or start == 12)
+
+
+def test_the_games_rules_need_an_age():
+    with pytest.raises(AwmError, match="state_age_as_embed"):
+        arch_of(SMALL, variant=Variant(game_rules=True))
 
 
 @pytest.mark.parametrize("cfg", [SMALL, FULL], ids=["age in frames", "age embedded"])

@@ -18,7 +18,7 @@ from support.golden import golden_dir, load_json, replays_dir, seeded_weights
 import converters
 from awm_jax.console import run
 from awm_jax.contracts import View
-from awm_jax.encoding import ANALOG
+from awm_jax.encoding import ANALOG, EncodingConfig
 from awm_jax.errors import AwmError
 from awm_jax.fp32 import PolicyMLP
 from awm_jax.fp32.weights import torch_shapes
@@ -41,7 +41,7 @@ from converters.quantize.report import compare
 from converters.source import NO_VARIANT
 
 FRAMES = 256
-EVERY = Variant(control_first=True, geometry=True, head_hidden=24)
+EVERY = Variant(control_first=True, geometry=True, head_hidden=24, game_rules=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -70,12 +70,16 @@ def seeded(spec: Spec, seed: int = 5) -> Checkpoint:
 @functools.cache
 def small_world(variant: Variant = NO_VARIANT) -> Checkpoint:
     dims = {"d_model": 16, "d_state": 4, "n_layers": 1, "headdim": 8}
-    return seeded(Spec("mamba2", TINY, 3, dims, variant))
+    return seeded(Spec("mamba2", cfg_of(variant), 3, dims, variant))
+
+
+def cfg_of(variant: Variant) -> EncodingConfig:
+    return TINY.replace(state_age_as_embed=variant.game_rules)
 
 
 @functools.cache
 def small_cartridge(variant: Variant = NO_VARIANT, planes: int = 1):
-    return quantise(small_world(variant), real(TINY, 64), planes=planes)
+    return quantise(small_world(variant), real(cfg_of(variant), 64), planes=planes)
 
 
 def assert_equal_trees(a, b):
@@ -142,10 +146,11 @@ def test_round_trip(variant, planes, tmp_path):
     assert arch.recurrent == (variant != NO_VARIANT)
     save_cartridge(made, tmp_path / "c")
     assert_equal_trees(load_world(read_cartridge(tmp_path / "c"))[0], params)
-    world, frames = Int8World(params, arch), from_floats(TINY, *real(TINY, 64)[0])
+    world, cfg = Int8World(params, arch), cfg_of(variant)
+    frames = from_floats(cfg, *real(cfg, 64)[0])
     seed = jax.tree.map(lambda v: jnp.asarray(v[:3]), frames)
     _, frame = jax.jit(lambda s, pads: world.step(world.reset(s), pads))(seed, frames.pads[3])
-    assert frame.cont.shape == (2, TINY.continuous_dim)
+    assert frame.cont.shape == (2, cfg.continuous_dim)
 
 
 def test_a_checkpoint_keeps_its_variant(tmp_path):

@@ -37,6 +37,24 @@ from support.oracle_ops import (
 
 UNIT = 1 << 16
 CORE = ["percent", "x", "y", "shield"]
+# Section 6: bottom, left, right and upper line; where a player begins anew.
+LINES = {
+    2: (-146.25, -198.75, 198.75, 202.5),
+    3: (-111, -230, 230, 200),
+    8: (-91, -175.7, 173.6, 168),
+    28: (-123, -255, 255, 250),
+    31: (-108.8, -224, 224, 200),
+    32: (-140, -246, 246, 188),
+    -1: (-140, -240, 240, 200),
+}
+BIRTH = {
+    2: (0, 0, 111.7, -0.81),
+    3: (0, 0, 119, -1),
+    8: (0, 0, 117.2, -1.1),
+    28: (0, 0, 188.2, -1.76),
+    31: (12.8, -40, 135.1, -0.93),
+    32: (16, -50, 112.9, -1.15),
+}
 VELOCITY = ["speed_air_x", "speed_y", "speed_ground_x", "speed_attack_x", "speed_attack_y"]
 CHOSEN = ["action", "jumps", "l_cancel", "hurtbox", "ground", "last_attack"]
 
@@ -258,6 +276,37 @@ class World:
         logits = dense(heads.logits, planes(hid)[0])
         return self.next_frame(last, pads, numbers, on, logits)
 
+    def life(self, last: Frame, player: int, cont: np.ndarray, said: int) -> int:
+        """The action by the rules of section 6; changes the player's columns `cont` in place."""
+        names, (was, age) = cont_names(self.cfg), (int(last.ints[player, i]) for i in (0, -1))
+        x, y = names.index("x"), names.index("y")
+        stage = min(max(last.stage if last.stage >= 0 else last.stage + 33, 0), 32)
+        bottom, left, right, top = (round(v * UNIT) for v in LINES.get(stage, LINES[-1]))
+        lasting = {0: (60, 12), 1: (60, 12), 2: (60, 12), 4: (150, 12), 6: (51, 7), 7: (78, 12)}
+        if was in lasting:
+            action = was if age + 1 < lasting[was][0] else lasting[was][1]
+        elif was == 12:
+            action = 12 if age + 1 < 60 else said if said > 12 else 13
+        elif cont[y] < bottom:
+            action = 0
+        elif cont[x] < left:
+            action = 1
+        elif cont[x] > right:
+            action = 2
+        else:
+            action = said if said > 12 or (cont[y] > top and said in (4, 6)) else was
+        if action in (0, 1, 2) and was in (0, 1, 2):
+            cont[[x, y]] = last.cont[player, [x, y]]
+        if action == 12 and was != 12:
+            place = BIRTH.get(stage, (0, 0, 120, -1))
+            for name in (*CORE, *VELOCITY, "hitlag", "combo_count", "hitstun"):
+                if name in names:
+                    cont[names.index(name)] = 0
+            cont[x], cont[y] = round(place[player] * UNIT), round(place[2] * UNIT)
+            cont[names.index("speed_y")] = round(place[3] * UNIT)
+            cont[names.index("shield")] = 60 * UNIT
+        return action
+
     def next_frame(self, last: Frame, pads, numbers, on, logits) -> Frame:
         cfg, names = self.cfg, cont_names(self.cfg)
         dynamics = ["hitlag", "stocks", "combo_count"] + (["hitstun"] if cfg.hitstun else [])
@@ -267,8 +316,15 @@ class World:
             for player in (0, 1):
                 for name in group:
                     j = names.index(name)
-                    old = 0 if group is dynamics else cont[player, j]
-                    cont[player, j] = fit(old + next(rows))
+                    change, rules = int(next(rows)), self.arch.variant.game_rules
+                    if rules and name == "stocks":
+                        continue
+                    if rules and name == "percent" and change < UNIT // 2:
+                        change = 0
+                    old = 0 if group is dynamics and not rules else cont[player, j]
+                    cont[player, j] = fit(old + change)
+                    if rules and group is dynamics:
+                        cont[player, j] = (cont[player, j] + UNIT // 2) // UNIT * UNIT
         assert next(rows, None) is None
         for name in CHOSEN:
             for player in (0, 1):
@@ -277,6 +333,8 @@ class World:
                 at += size
         assert at == len(logits)
         for player in (0, 1):
+            if self.arch.variant.game_rules:
+                ints[player, 0] = self.life(last, player, cont[player], int(ints[player, 0]))
             same = ints[player, 0] == last.ints[player, 0]
             if cfg.state_age_as_embed:
                 old = last.ints[player, -1]
@@ -284,6 +342,10 @@ class World:
             else:
                 j = names.index("state_age")
                 cont[player, j] = last.cont[player, j] + UNIT if same else 0
+            if self.arch.variant.game_rules:
+                falls = {(0, 0), (1, 0), (2, 0), (4, 131), (7, 43)}
+                if (int(ints[player, 0]), int(ints[player, -1])) in falls:
+                    cont[player, names.index("stocks")] -= UNIT
         limits = {
             "percent": (0, 999), "x": (-300, 300), "y": (-200, 300), "shield": (0, 60),
             "hitlag": (0, 50), "stocks": (0, 4), "combo_count": (0, 50), "hitstun": (0, 200),

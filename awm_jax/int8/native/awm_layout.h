@@ -27,7 +27,22 @@
 #define AWM_EDGE (524288)
 #define AWM_RIVAL (2097152)
 #define AWM_DIGEST_LANES (4)
+#define AWM_LEAST_HIT (32768)
+#define AWM_BEYOND_BOTTOM (0)
+#define AWM_BEYOND_LEFT (1)
+#define AWM_BEYOND_RIGHT (2)
+#define AWM_UP (4)
+#define AWM_FAR_UP (6)
+#define AWM_REBIRTH (12)
+#define AWM_REBIRTH_FRAMES (60)
+#define AWM_WAITING (13)
+#define AWM_SPEEDS (5)
+#define AWM_SHIELD (3932160)
+#define AWM_DYING (6)
+#define AWM_DEATHS (5)
 #define AWM_BUTTON_BITS {{6, 0}, {6, 1}, {6, 2}, {6, 3}, {6, 4}, {7, 2}, {7, 3}, {7, 0}}
+#define AWM_DYING_FRAMES {{0, 60, 12}, {1, 60, 12}, {2, 60, 12}, {4, 150, 12}, {6, 51, 7}, {7, 78, 12}}
+#define AWM_DEATH_FRAMES {{0, 0}, {1, 0}, {2, 0}, {4, 131}, {7, 43}}
 
 enum {
   AWM_D_VERSION,
@@ -42,6 +57,7 @@ enum {
   AWM_D_CONTROL_FIRST,
   AWM_D_GEOMETRY,
   AWM_D_HEAD_HIDDEN,
+  AWM_D_GAME_RULES,
   AWM_D_CONT,
   AWM_D_BINARY,
   AWM_D_INTS,
@@ -59,6 +75,9 @@ enum {
   AWM_D_AT_DYNAMICS,
   AWM_D_N_DYNAMICS,
   AWM_D_AT_AGE,
+  AWM_D_AT_PERCENT,
+  AWM_D_AT_SHIELD,
+  AWM_D_AT_STOCKS,
   AWM_D_AT_X,
   AWM_D_AT_Y,
   AWM_D_AT_SPEED_Y,
@@ -95,7 +114,6 @@ enum {
   AWM_D_TRIGGER_M,
   AWM_D_TRIGGER_S,
   AWM_D_FINAL_SHIFT,
-  AWM_D_RESERVED,
   AWM_D_COUNT
 };
 enum {
@@ -111,6 +129,8 @@ enum {
   AWM_T_FEATURE_S,
   AWM_T_LEVELS,
   AWM_T_EMBEDDINGS,
+  AWM_T_LINES,
+  AWM_T_BIRTH_PLACES,
   AWM_T_FRAME_WIDE,
   AWM_T_FRAME_NARROW,
   AWM_T_FRAME_BIAS,

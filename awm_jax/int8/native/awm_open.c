@@ -69,7 +69,8 @@ static int embedded(const int32_t *d) {
 
 static const char *check_dims(const int32_t *d) {
   static const int flags[] = {AWM_D_RECURRENT,    AWM_D_CONTROL_FIRST, AWM_D_GEOMETRY,
-                              AWM_D_PRESS_EVENTS, AWM_D_THRESHOLDS,    AWM_D_AGE_EMBED};
+                              AWM_D_PRESS_EVENTS, AWM_D_THRESHOLDS,    AWM_D_AGE_EMBED,
+                              AWM_D_GAME_RULES};
   if (d[AWM_D_VERSION] != AWM_VERSION) return "another version of the image";
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (!inside(d[flags[i]], 0, 1)) return "a flag that is neither 0 nor 1";
@@ -106,6 +107,10 @@ static const char *check_dims(const int32_t *d) {
     if (!inside(columns[i], 0, c - 1)) return "a position that is no column";
   if (!inside(d[AWM_D_AT_AGE], 0, (d[AWM_D_AGE_EMBED] ? d[AWM_D_INTS] : c) - 1))
     return "an age that is no column";
+  if (!inside(d[AWM_D_AT_PERCENT], 0, c - 1) || !inside(d[AWM_D_AT_STOCKS], 0, c - 1) ||
+      !inside(d[AWM_D_AT_SHIELD], 0, c - 1) || velocity + AWM_SPEEDS > c)
+    return "a score that is no column";
+  if (d[AWM_D_GAME_RULES] && !d[AWM_D_AGE_EMBED]) return "stocks counted by no age";
   if (d[AWM_D_N_WIDE] !=
           2 * (c + AWM_ANALOG) + 2 * AWM_GEOMETRY_PER_PLAYER * d[AWM_D_GEOMETRY] ||
       d[AWM_D_N_NARROW] != 2 * (d[AWM_D_BINARY] + AWM_BUTTONS) + embedded(d) ||
@@ -131,6 +136,8 @@ static size_t tensor_bytes(const int32_t *d, int which) {
     case AWM_T_HIGH:
     case AWM_T_COLUMN_M:
     case AWM_T_COLUMN_S: return 4 * (size_t)d[AWM_D_CONT];
+    case AWM_T_LINES:
+    case AWM_T_BIRTH_PLACES: return 4 * (size_t)(4 * d[AWM_D_VOCAB_8] * d[AWM_D_GAME_RULES]);
     case AWM_T_FEATURE_M:
     case AWM_T_FEATURE_S: return 4 * (size_t)(AWM_GEOMETRY_PER_PLAYER * d[AWM_D_GEOMETRY]);
     case AWM_T_LEVELS:

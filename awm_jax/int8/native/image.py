@@ -9,6 +9,7 @@ tensor starts at a multiple of `ALIGN` bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from awm_jax.encoding import (
     ANALOG,
     BUTTONS,
     PREDICTED_CATEGORICAL,
-    EncodingConfig,
+    VELOCITY,
     columns,
     int_names,
     player_embeddings,
@@ -25,6 +26,7 @@ from awm_jax.encoding import (
 )
 from awm_jax.errors import AwmError
 from awm_jax.fp32.mamba2 import CONV_WIDTH, EXPAND
+from awm_jax.game import rules
 from awm_jax.game.digest import LANES
 from awm_jax.int8 import frame, mamba2, world
 from awm_jax.int8.fixed import WIDE_MAX
@@ -40,20 +42,21 @@ MAX_INTS = 8
 CATEGORICAL_DIMS = tuple(f"at_{n}" for n in PREDICTED_CATEGORICAL)
 DIMS = (
     *("version", "bytes", "d_model", "d_state", "n_layers", "headdim", "context_len"),
-    *("recurrent", "planes", "control_first", "geometry", "head_hidden"),
+    *("recurrent", "planes", "control_first", "geometry", "head_hidden", "game_rules"),
     *("cont", "binary", "ints", "press_events", "thresholds", "age_embed"),
     *("n_wide", "n_narrow", "ctrl_wide", "ctrl_narrow", "numeric", "logits"),
     *("at_core", "at_velocity", "at_dynamics", "n_dynamics", "at_age"),
-    *("at_x", "at_y", "at_speed_y", "at_speed_attack_y"),
+    *("at_percent", "at_shield", "at_stocks", "at_x", "at_y", "at_speed_y", "at_speed_attack_y"),
     *CATEGORICAL_DIMS,
     *(f"vocab_{i}" for i in range(MAX_INTS + 1)),
     *(f"width_{i}" for i in range(MAX_INTS + 1)),
     *("frame_k", "ctrl_k", "one", "stick_m", "stick_s", "trigger_m", "trigger_s"),
-    *("final_shift", "reserved"),
+    *("final_shift",),
 )
 TENSORS = (
     *("sigmoid", "softplus", "exp2", "rsqrt", "low", "high"),
     *("column_m", "column_s", "feature_m", "feature_s", "levels", "embeddings"),
+    *("lines", "birth_places"),
     *("frame_wide", "frame_narrow", "frame_bias", "frame_a", "frame_m"),
     *("final_eps", "final_w"),
     *("ctrl_wide", "ctrl_narrow", "ctrl_bias", "ctrl_a", "ctrl_m"),
@@ -96,6 +99,19 @@ CONSTANTS = {
     "edge": frame.EDGE,
     "rival": frame.RIVAL,
     "digest_lanes": LANES,
+    "least_hit": world.LEAST_HIT,
+    "beyond_bottom": rules.BEYOND_BOTTOM,
+    "beyond_left": rules.BEYOND_LEFT,
+    "beyond_right": rules.BEYOND_RIGHT,
+    "up": rules.UPWARDS[0],
+    "far_up": rules.UPWARDS[1],
+    "rebirth": rules.REBIRTH,
+    "rebirth_frames": rules.REBIRTH_FRAMES,
+    "waiting": rules.WAITING,
+    "speeds": len(VELOCITY),
+    "shield": round(rules.SHIELD * frame.UNIT),
+    "dying": len(rules.DYING),
+    "deaths": len(rules.DEATHS),
 }
 
 
@@ -108,10 +124,9 @@ def header() -> str:
         "",
         f'#define AWM_MAGIC "{MAGIC[:-1].decode()}"',
         *(f"#define AWM_{name.upper()} ({value})" for name, value in CONSTANTS.items()),
-        "#define AWM_BUTTON_BITS "
-        + "{"
-        + ", ".join(f"{{{f}, {b}}}" for f, b in frame.BUTTON_BITS)
-        + "}",
+        f"#define AWM_BUTTON_BITS {_tuples(frame.BUTTON_BITS)}",
+        f"#define AWM_DYING_FRAMES {_tuples((a, *v) for a, v in rules.DYING.items())}",
+        f"#define AWM_DEATH_FRAMES {_tuples(rules.DEATHS.items())}",
         "",
     ]
     kinds = {"D": DIMS, "T": TENSORS, "L": LAYER_TENSORS, "S": SCALARS}
@@ -119,6 +134,10 @@ def header() -> str:
         body = "\n".join(f"  AWM_{kind}_{name.upper()}," for name in names)
         lines.append(f"enum {{\n{body}\n  AWM_{kind}_COUNT\n}};")
     return "\n".join([*lines, "", "#endif", ""])
+
+
+def _tuples(values: Iterable[tuple[int, ...]]) -> str:
+    return "{" + ", ".join(f"{{{', '.join(map(str, v))}}}" for v in values) + "}"
 
 
 def pack(params: WorldParams, arch: Arch) -> bytes:
@@ -132,7 +151,7 @@ def pack(params: WorldParams, arch: Arch) -> bytes:
             f"the native kernel runs up to {MAX_LAYERS} layers and no lookahead; use the xla engine"
         )
     dims = _dims(params, arch)
-    tensors = [_tensors(params, arch.cfg)[name] for name in TENSORS]
+    tensors = [_tensors(params, arch)[name] for name in TENSORS]
     for layer in params.layers:
         values = _layer(layer)
         tensors += [values[name] for name in LAYER_TENSORS]
@@ -181,6 +200,7 @@ def _dims(params: WorldParams, arch: Arch) -> dict[str, int]:
         "control_first": arch.variant.control_first,
         "geometry": arch.variant.geometry,
         "head_hidden": arch.variant.head_hidden,
+        "game_rules": arch.variant.game_rules,
         "cont": cfg.continuous_dim,
         "binary": cfg.binary_dim,
         "ints": cfg.int_per_player,
@@ -198,6 +218,9 @@ def _dims(params: WorldParams, arch: Arch) -> dict[str, int]:
         "at_dynamics": where.dynamics.start,
         "n_dynamics": len(predicted_dynamics(cfg)),
         "at_age": age["state_age"],
+        "at_percent": where["percent"],
+        "at_shield": where["shield"],
+        "at_stocks": where["stocks"],
         "at_x": where["x"],
         "at_y": where["y"],
         "at_speed_y": where["speed_y"],
@@ -213,13 +236,13 @@ def _dims(params: WorldParams, arch: Arch) -> dict[str, int]:
         "trigger_m": inputs.trigger_m,
         "trigger_s": inputs.trigger_s,
         "final_shift": params.final_norm.shift,
-        "reserved": 0,
     }
     return {name: int(np.asarray(value)) for name, value in dims.items()}
 
 
-def _tensors(params: WorldParams, cfg: EncodingConfig) -> dict[str, np.ndarray]:
-    inputs, heads = params.inputs, params.heads
+def _tensors(params: WorldParams, arch: Arch) -> dict[str, np.ndarray]:
+    cfg, inputs, heads = arch.cfg, params.inputs, params.heads
+    ruled = cfg.stage_vocab * arch.variant.game_rules
     low, high = frame.limits(cfg)
     names = [*int_names(cfg), "stage"]
     hidden = heads.hidden
@@ -234,6 +257,8 @@ def _tensors(params: WorldParams, cfg: EncodingConfig) -> dict[str, np.ndarray]:
         "feature_s": inputs.feature_s,
         "levels": inputs.levels,
         "embeddings": np.concatenate([np.asarray(inputs.embeddings[n]).ravel() for n in names]),
+        "lines": world.in_units(rules.lines(ruled)),
+        "birth_places": world.in_units(rules.birth_places(ruled)),
         "final_eps": params.final_norm.eps,
         "final_w": params.final_norm.w,
         "hidden_w": hidden.w if hidden else none8,

@@ -1,0 +1,79 @@
+"""Steps to learn from in real games: each game twice, once as either player."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from awm_jax.encoding import EncodingConfig, columns
+from awm_jax.errors import AwmError
+from awm_jax.fp32.policy import swap_players
+from awm_jax.game.frames import controllers
+from awm_jax.mwm.features import ACTION_NAMES
+from awm_jax.mwm.melee import PERIOD, action_features, directions, label_of, observe
+from awm_jax.mwm.training.steps import Steps, affect_targets
+
+DAMAGE_OF_ONE, STOCK = 20.0, 2.0
+"""20 percent dealt are a reward of 1, a stock taken 2; the same received counts against."""
+
+
+def rewards(percent: np.ndarray, stocks: np.ndarray) -> np.ndarray:
+    """(T - 1,) of the first player between rows of percent and stocks (T, 2)."""
+    damage = np.maximum(np.diff(percent, axis=0), 0) / DAMAGE_OF_ONE
+    lost = np.maximum(-np.diff(stocks, axis=0), 0) * STOCK
+    harm = np.where(lost > 0, lost, damage)
+    return harm[:, 1] - harm[:, 0]
+
+
+def steps_of_frames(cfg: EncodingConfig, floats: np.ndarray, ints: np.ndarray) -> Steps:
+    """Steps of one game (T, F), (T, I), as its first player; one every `PERIOD` frames.
+
+    Raises:
+      AwmError: it is shorter than two decisions.
+    """
+    count = (len(floats) - 1) // PERIOD
+    if count < 2:
+        raise AwmError(f"{len(floats)} frames are too few; {2 * PERIOD + 1} are needed")
+    rows = np.arange(count) * PERIOD
+    seen, facts = jnp.asarray(floats[rows]), jnp.asarray(ints[rows])
+    gwm, own = jax.vmap(lambda f, i: observe(cfg, f, i))(seen, facts)
+    facing, side = jax.vmap(lambda f: directions(cfg, f))(seen)
+    # The controller of row t made row t: what is done after row t is in the rows that follow.
+    pads = np.asarray(controllers(cfg, jnp.asarray(floats)))[:, 0]
+    follow = pads[rows[:, None] + 1 + np.arange(PERIOD)]
+    labels = label_of(follow, np.asarray(facing)[:, None], np.asarray(side)[:, None])
+    where, fp = columns(cfg), cfg.float_per_player
+    percent = floats[rows][:, [where["percent"], fp + where["percent"]]] / cfg.percent_scale
+    stocks = floats[rows][:, [where["stocks"], fp + where["stocks"]]] / cfg.stocks_scale
+    reward = np.append(rewards(percent, np.rint(stocks)), 0.0)
+    link = np.arange(count) < count - 1
+    world = np.asarray(gwm)
+    action = action_features()[_of_window(labels)]
+    return Steps(world, np.asarray(own), action, affect_targets(world, reward, link), link)
+
+
+def _of_window(labels: np.ndarray) -> np.ndarray:
+    """One label a window (n, PERIOD): the first button pressed, else the stick's at its end."""
+    buttons = [ACTION_NAMES.index(n) for n in ("heal", "activate", "attack", "back", "block")]
+    pressed = np.isin(labels, [*buttons, ACTION_NAMES.index("jump")])
+    first = np.argmax(pressed, axis=1)
+    column = np.where(pressed.any(axis=1), first, labels.shape[1] - 1)
+    return labels[np.arange(len(labels)), column]
+
+
+def both_sides(cfg: EncodingConfig, floats: np.ndarray, ints: np.ndarray) -> list[Steps]:
+    """Steps of one game as either player."""
+    swapped = swap_players(cfg, jnp.asarray(floats), jnp.asarray(ints))
+    return [
+        steps_of_frames(cfg, floats, ints),
+        steps_of_frames(cfg, *(np.asarray(a) for a in swapped)),
+    ]
+
+
+def joined(parts: list[Steps]) -> Steps:
+    """Games one after the other, unlinked."""
+    fields = [f.name for f in dataclasses.fields(Steps) if f.name != "iwm"]
+    return Steps(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in fields})

@@ -1,0 +1,325 @@
+"""The commands `awm session`, `awm crank` and `awm agent`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from awm_jax.console import progress
+from awm_jax.errors import AwmError
+from crank.solana_options import (
+    LOOPBACK,
+    PLAIN,
+    RPC,
+    Address,
+    Engine,
+    Json,
+    Key,
+    Program,
+    Rpc,
+    World,
+    Yes,
+    image_of,
+    load,
+    milliseconds,
+    node_at,
+    program_at,
+    pubkey,
+    say,
+    session_at,
+)
+
+session = typer.Typer(name="session", help="A match on a Solana rollup.", **PLAIN)
+
+
+@session.command()
+def create(
+    world: World,
+    key: Key = "player0.json",
+    crank_key: Annotated[
+        str, typer.Option(metavar="FILE", help="The key whose crank may commit frames.")
+    ] = "crank.json",
+    stage: Annotated[str, typer.Option(metavar="ID|NAME")] = "32",
+    character: Annotated[str, typer.Option(metavar="ID|NAME")] = "2",
+    max_frames: Annotated[int, typer.Option(min=1, max=600_000)] = 600,
+    seed: Annotated[int, typer.Option(min=0, help="Of the start and of the agents.")] = 0,
+    on_chain: Annotated[
+        str | None,
+        typer.Option(metavar="SHARD", help="Computed by the program from these weights."),
+    ] = None,
+    rpc: Rpc = RPC,
+    program: Program = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Open a session as player 0, and print its address.
+
+    Locally (`awm er up`) its accounts are made at once; on a hosted rollup they have to stand
+    there, delegated.
+    """
+    with progress("opening"):
+        node, ready, model = node_at(rpc, yes), *load(world, "xla")
+        from solders.keypair import Keypair
+        from solders.pubkey import Pubkey
+
+        from awm_jax.game.characters import parse_character
+        from awm_jax.game.stages import parse_stage
+        from crank.solana import chain_state, client, keys, weight_shards
+        from crank.solana.program import Create
+
+        if on_chain is not None:
+            model = weight_shards.fetch(node, Pubkey.from_string(on_chain)).data_hash
+        cfg = ready.cfg
+        args = Create(
+            character=parse_character(character, cfg.character_vocab),
+            stage=parse_stage(stage, cfg.stage_vocab),
+            max_frames=max_frames,
+            seed=seed,
+            model=model,
+            authority=bytes(keys.load_or_make(crank_key).pubkey()),
+            **chain_state.create_shape(ready),
+        )
+        base = client.base_of(node) if node.host in LOOPBACK and node.port else None
+        made = client.create(
+            node, program_at(program), Keypair(), keys.load_or_make(key), args, base
+        )
+    say(json.dumps({"session": str(made.address)}) if as_json else str(made.address))
+
+
+@session.command()
+def join(
+    address: Address,
+    key: Key = "player1.json",
+    character: Annotated[str, typer.Option(metavar="ID|NAME")] = "2",
+    rpc: Rpc = RPC,
+    program: Program = None,
+    yes: Yes = False,
+) -> None:
+    """Take the second seat."""
+    node, own = node_at(rpc, yes), session_at(address, program)
+    from awm_jax.encoding import EncodingConfig
+    from awm_jax.game.characters import parse_character
+    from crank.solana import keys
+
+    who = keys.load_or_make(key)
+    number = parse_character(character, EncodingConfig().character_vocab)
+    node.send([own.join(who.pubkey(), number)], [who])
+    say(f"joined {address} as {who.pubkey()}")
+
+
+@session.command()
+def end(
+    address: Address, key: Key, rpc: Rpc = RPC, program: Program = None, yes: Yes = False
+) -> None:
+    """End a session; its players and its crank may."""
+    node, own = node_at(rpc, yes), session_at(address, program)
+    from crank.solana import keys
+
+    who = keys.load(key)
+    node.send([own.end(who.pubkey())], [who])
+    say(f"ended {address}")
+
+
+@session.command(name="input")
+def input_(
+    address: Address,
+    key: Key,
+    pad: Annotated[
+        str, typer.Option(metavar="JSON", help='Fields of a controller: {"stick_x": 80}')
+    ] = "{}",
+    frame: Annotated[int | None, typer.Option(help="Default: the one that is due.")] = None,
+    rpc: Rpc = RPC,
+    program: Program = None,
+    yes: Yes = False,
+) -> None:
+    """Send one input by hand."""
+    node, own = node_at(rpc, yes), session_at(address, program)
+    from crank.solana import chain_state, keys
+    from crank.solana.accounts import ControllerInput
+
+    try:
+        controller = ControllerInput(**json.loads(pad))
+    except (TypeError, ValueError) as error:
+        raise AwmError(f"--pad is no controller: {error}") from None
+    who = keys.load(key)
+    due = chain_state.fetch_session(node, own).frame + 1 if frame is None else frame
+    node.send([own.submit_input(who.pubkey(), due, controller)], [who])
+    say(f"sent for frame {due}")
+
+
+@session.command()
+def watch(
+    address: Address,
+    rpc: Rpc = RPC,
+    program: Program = None,
+    once: Annotated[bool, typer.Option("--once", help="Print how it stands, and go.")] = False,
+) -> None:
+    """Print a line of JSON whenever the session changes, until it has ended."""
+    node, own = node_at(rpc, True), session_at(address, program)
+    import dataclasses
+    import queue
+
+    from crank.solana import accounts, chain_state
+    from crank.solana.rpc import Subscription
+
+    def show(state: accounts.SessionState) -> bool:
+        say(
+            json.dumps(
+                {
+                    "status": accounts.STATUS[state.status],
+                    "frame": state.frame,
+                    "max_frames": state.max_frames,
+                    "players": [dataclasses.asdict(p) for p in state.players],
+                }
+            )
+        )
+        return state.status >= accounts.ENDED
+
+    state = chain_state.fetch_session(node, own)
+    if show(state) or once:
+        return
+    changes: queue.Queue[bytes] = queue.Queue()
+    subscription = Subscription(node.ws_url, own.address, changes.put)
+    try:
+        while True:
+            try:
+                data = changes.get(timeout=0.5)
+                new = accounts.decode(accounts.SessionState, data)[0]
+            except queue.Empty:  # the subscription may have died silently
+                new = chain_state.fetch_session(node, own)
+            if new != state:
+                state = new
+                if show(state):
+                    return
+    finally:
+        subscription.close()
+
+
+@session.command(name="verify")
+def verify_(
+    address: Address,
+    world: World,
+    on_chain: Annotated[
+        bool, typer.Option("--on-chain", help="The program computed its frames.")
+    ] = False,
+    rpc: Rpc = RPC,
+    program: Program = None,
+    engine: Engine = "auto",
+) -> int:
+    """Compute a session again from what the chain holds, and compare its whole state.
+
+    Exit 0 when all is equal, 1 with the first difference when not.
+    """
+    with progress("verifying") as advance:
+        node, own = node_at(rpc, True), session_at(address, program)
+        ready, model = load(world, engine)
+        from crank.solana import client
+        from crank.solana.program import sha256
+
+        if on_chain:  # such a session names the image's hash
+            model = sha256(image_of(world))
+        verdict = client.verify(node, own, ready, model, advance)
+    say(verdict.sentence)
+    return int(verdict.problem is not None)
+
+
+def crank(
+    address: Address,
+    world: World,
+    key: Key = "crank.json",
+    rpc: Rpc = RPC,
+    program: Program = None,
+    deadline_ms: Annotated[
+        int,
+        typer.Option(min=0, help="Then the last input is held; 0 waits for ever."),
+    ] = 0,
+    max_transaction: Annotated[
+        int, typer.Option(min=1000, help="State bytes in one transaction.")
+    ] = 480_000,
+    on_chain: Annotated[
+        str | None,
+        typer.Option(metavar="SHARD", help="The program computes the frames from these weights."),
+    ] = None,
+    poll: Annotated[bool, typer.Option("--poll", help="Do not subscribe.")] = False,
+    engine: Engine = "auto",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> int:
+    """Turn a session's frames until it ends: wait for both inputs, step, commit.
+
+    It keeps nothing: start it again, here or elsewhere, and it goes on from the chain.
+
+    Example: awm crank --session PUBKEY --world cartridge
+    """
+    from crank.interrupt import deferred
+
+    with deferred() as interrupted:
+        with progress("loading"):
+            node, own = node_at(rpc, yes), session_at(address, program)
+            ready, model = load(world, engine)
+            from solders.pubkey import Pubkey
+
+            from crank.solana import keys
+            from crank.solana.session import INSTRUCTION_BYTES, Crank, Settings
+
+            settings = Settings(
+                deadline=deadline_ms / 1000 or None,
+                transaction_bytes=max_transaction,
+                instruction_bytes=min(INSTRUCTION_BYTES, max_transaction),
+                subscribe=not poll,
+            )
+            image = None if on_chain is None else pubkey(Pubkey, on_chain)
+            expected = model if image is None else None
+            made = Crank(node, own, keys.load(key), ready, settings, expected, image)
+        with progress("cranking", None, "frames") as advance:
+            report = made.run(lambda _: advance(), interrupted)
+    told = {"frame": report.frame, "digest": report.digest, "committed": report.committed}
+    told["held"] = report.held
+    if as_json:
+        told |= {"work_ms": milliseconds(report.work), "send_ms": milliseconds(report.sending)}
+        say(json.dumps(told))
+    else:
+        say(f"frame {report.frame}, digest {report.digest}, {report.committed} committed here")
+    return 130 if interrupted() else 0
+
+
+def agent(
+    address: Address,
+    world: World,
+    player: Annotated[int, typer.Option(min=0, max=1)],
+    policy: Annotated[
+        str, typer.Option(metavar="AGENT", help="noop, hold-forward, random or policy:CARTRIDGE.")
+    ] = "random",
+    key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Default: player0.json, player1.json.")
+    ] = None,
+    rpc: Rpc = RPC,
+    program: Program = None,
+    engine: Engine = "auto",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> int:
+    """Play in a session: send an input for each frame, as any stranger may.
+
+    Example: awm agent --session PUBKEY --world cartridge --player 0 --policy random
+    """
+    from crank.interrupt import deferred
+
+    with deferred() as interrupted:
+        with progress("loading"):
+            node, own = node_at(rpc, yes), session_at(address, program)
+            ready, _ = load(world, engine)
+            from crank import integer
+            from crank.solana import keys
+            from crank.solana.client import Player
+
+            acting, _ = integer.parse_agent(policy, ready, world, 0.0)
+            who = keys.load(key or f"player{player}.json")
+        played = Player(node, own, who, player, ready, acting).run(interrupted)
+    if as_json:
+        say(json.dumps({"frames": played.frames, "latency_ms": milliseconds(played.latency)}))
+    else:
+        say(f"player {player} sent {played.frames} inputs")
+    return 130 if interrupted() else 0

@@ -1,0 +1,152 @@
+"""The commands `awm er` and `awm weights`, and how `crank.cli` adds all of Solana's."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from awm_jax.console import progress
+from awm_jax.errors import AwmError
+from crank import session_cli
+from crank.solana_options import (
+    LOOPBACK,
+    PLAIN,
+    PORT,
+    RPC,
+    Key,
+    Program,
+    Rpc,
+    Yes,
+    image_of,
+    need,
+    node_at,
+    program_at,
+    pubkey,
+    say,
+)
+
+er = typer.Typer(name="er", help="MagicBlock's ephemeral rollup on this machine.", **PLAIN)
+weights = typer.Typer(name="weights", help="A cartridge's weights on chain.", **PLAIN)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give `awm` these commands."""
+    for group in (er, session_cli.session, weights):
+        app.add_typer(group)
+    app.command()(session_cli.crank)
+    app.command()(session_cli.agent)
+
+
+@er.command()
+def install() -> None:
+    """Fetch the validator and make it start on this system (110 MB, once)."""
+    need()
+    with progress("installing the validator"):
+        from crank.solana import rollup
+
+        path = rollup.install()
+    say(path)
+
+
+@er.command()
+def up(
+    slot_ms: Annotated[int, typer.Option(min=5, help="Block time in milliseconds.")] = 16,
+    port: Annotated[int, typer.Option(min=1, max=65530, help="RPC; +1 WebSocket, +2 base.")] = PORT,
+    workdir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Keep ledger, log and payer here.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with that ledger.")] = False,
+    seconds: Annotated[float | None, typer.Option(help="Stop by itself.")] = None,
+    program: Program = None,
+) -> int:
+    """Run a local rollup with our program until Ctrl-C; prints one line of JSON when it is ready.
+
+    Example: awm er up --slot-ms 16
+    """
+    need()
+    from importlib import resources
+
+    from crank.interrupt import deferred
+    from crank.solana.addresses import PROGRAM
+    from crank.solana.program import ELF
+    from crank.solana.rollup import Rollup
+
+    if resume and workdir is None:
+        raise AwmError("--resume goes on with the ledger in --workdir; name it")
+    elf = resources.files("crank.solana").joinpath(ELF)
+    with resources.as_file(elf) as path, deferred() as interrupted:
+        address = program or str(PROGRAM)
+        with Rollup(
+            {address: str(path)}, slot_ms=slot_ms, port=port, workdir=workdir, resume=resume
+        ) as running:
+            say(json.dumps(running.info()))
+            end = None if seconds is None else time.monotonic() + seconds
+            while not interrupted() and (end is None or time.monotonic() < end):
+                if not running.running():
+                    raise AwmError(f"the validator ended by itself; its log: {running.log}")
+                time.sleep(0.1)
+    return 0
+
+
+@weights.command(name="upload")
+def upload_(
+    cartridge: Annotated[str, typer.Argument(metavar="CARTRIDGE")],
+    key: Key = "player0.json",
+    shard_key: Annotated[
+        str, typer.Option(metavar="FILE", help="The keypair of the shard's account.")
+    ] = "shard.json",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the cost.")] = False,
+    rpc: Rpc = RPC,
+    program: Program = None,
+    yes: Yes = False,
+) -> None:
+    """Bring a cartridge's weights onto the chain, packed for its program; prints the shard.
+
+    Run it again where it was interrupted: what is there is not sent again.
+    """
+    node = node_at(rpc, yes or dry_run)
+    image = image_of(cartridge)
+    from crank.solana import client, keys, weight_shards
+    from crank.solana.weight_shards import CHUNK_BYTES, LOCAL_CHUNK_BYTES
+
+    local = node.host in LOOPBACK
+    chunk = LOCAL_CHUNK_BYTES if local else CHUNK_BYTES
+    cost = weight_shards.cost(client.base_of(node) if local else node, len(image), chunk)
+    print(
+        f"{cost.bytes} bytes: rent {cost.rent} lamports, {cost.transactions} transactions, "
+        f"fees up to {cost.fees} lamports",
+        file=sys.stderr,
+    )
+    if dry_run:
+        return
+    if not local and not yes:
+        typer.confirm("Go on?", abort=True)
+    shard, who = keys.load_or_make(shard_key), keys.load_or_make(key)
+    program_id = program_at(program)
+    if local and node.port:
+        size = weight_shards.account_bytes(len(image))
+        client.base_of(node).call("delegateAccount", str(shard.pubkey()), str(program_id), size)
+    with progress("uploading", len(image), "bytes") as advance:
+        weight_shards.upload(node, program_id, shard, who, image, chunk, advance)
+    say(str(shard.pubkey()))
+
+
+@weights.command(name="verify")
+def verify_weights(
+    cartridge: Annotated[str, typer.Argument(metavar="CARTRIDGE")],
+    shard: Annotated[str, typer.Argument(metavar="SHARD")],
+    rpc: Rpc = RPC,
+) -> int:
+    """Compare a shard on chain with what the cartridge gives. Exit 1 where they differ."""
+    node = node_at(rpc, True)
+    from solders.pubkey import Pubkey
+
+    from crank.solana import weight_shards
+
+    problem = weight_shards.verify(node, pubkey(Pubkey, shard), image_of(cartridge))
+    say(problem or f"{shard} holds exactly what {cartridge} gives")
+    return int(problem is not None)

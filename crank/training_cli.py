@@ -1,0 +1,279 @@
+"""The commands `awm data`, `awm train` and `awm evaluate`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from awm_jax.console import progress
+from awm_jax.errors import AwmError
+
+if TYPE_CHECKING:
+    from awm_jax.fp32.network import Network
+
+PLAIN: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+    "no_args_is_help": True,
+}
+data = typer.Typer(name="data", help="Real games as arrays to learn from.", **PLAIN)
+train = typer.Typer(name="train", help="Learn a world or a policy from real games.", **PLAIN)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Folder = Annotated[str, typer.Argument(metavar="DATA", help="A folder of `awm data build`.")]
+Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder of the run.")]
+Config = Annotated[str, typer.Option("--config", metavar="NAME", help="tiny, small, production.")]
+Steps = Annotated[int | None, typer.Option("--steps", min=2, help="In all.")]
+Seed = Annotated[int, typer.Option("--seed", min=0)]
+
+
+@data.command()
+def build(
+    sources: Annotated[list[str], typer.Argument(metavar="DIR...", help="Replays, or folders.")],
+    out: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The data folder.")],
+    split: Annotated[str, typer.Option(help="Of games that no index.csv lists.")] = "train",
+    licensed: Annotated[
+        bool, typer.Option("--licensed", help="Only games with a stated licence.")
+    ] = False,
+    all_versions: Annotated[
+        bool, typer.Option("--all-versions", help="Also recordings without speeds.")
+    ] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Reading processes.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build or extend a data folder; games that are in it are not read again."""
+    from awm_jax.train.data import REQUIRED
+    from awm_jax.train.data import build as build_data
+
+    require = () if all_versions else REQUIRED
+    with progress("reading", None, "games") as advance:
+        before = 0
+
+        def report(done: int, total: int) -> None:
+            nonlocal before
+            advance(done - before)
+            before = done
+
+        summary = build_data(
+            sources,
+            out,
+            require=require,
+            split=split,
+            licensed=licensed,
+            jobs=jobs,
+            on_progress=report,
+        )
+    print(json.dumps(summary, indent=2) if as_json else _summary(summary))
+
+
+@data.command()
+def show(folder: Folder, as_json: Json = False) -> None:
+    """What a data folder holds."""
+    from awm_jax.train.data import open_data
+    from awm_jax.train.data import summary as summarise
+
+    found = summarise(open_data(folder).entries)
+    print(json.dumps(found, indent=2) if as_json else _summary(found))
+
+
+@train.command()
+def world(
+    folder: Folder, out: Out, config: Config = "small", steps: Steps = None, seed: Seed = 0
+) -> None:
+    """Train a world, or go on with the run in OUT: it may be killed at any moment."""
+    from awm_jax.train import trainer
+    from awm_jax.train import world as worlds
+    from awm_jax.train.data import open_data
+
+    settings = _preset(worlds.PRESETS, config, steps, seed)
+    job = worlds.WorldJob(
+        settings,
+        open_data(folder, "train", worlds.REQUIRED),
+        open_data(folder, "valid", worlds.REQUIRED),
+    )
+    _run(trainer, job, settings, out)
+
+
+@train.command()
+def policy(
+    folder: Folder,
+    out: Out,
+    config: Config = "small",
+    steps: Steps = None,
+    seed: Seed = 0,
+    character: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whom to clone; everybody if absent.")
+    ] = None,
+    player: Annotated[
+        str | None, typer.Option(metavar="HASH", help="A person, by p0_id or p1_id of index.csv.")
+    ] = None,
+) -> None:
+    """Clone players, or go on with the run in OUT."""
+    from awm_jax.game.characters import parse_character
+    from awm_jax.train import policy as policies
+    from awm_jax.train import trainer
+    from awm_jax.train.data import open_data
+
+    settings = _preset(policies.PRESETS, config, steps, seed)
+    number = None
+    if character is not None:
+        number = parse_character(character, settings.encoding.character_vocab)
+    settings = dataclasses.replace(settings, character=number, player=player)
+    job = policies.PolicyJob(settings, open_data(folder, "train", ("speed_air_x",)))
+    try:
+        job.valid = policies.Samples(open_data(folder, "valid", ("speed_air_x",)), settings)
+    except AwmError:  # a person's games are all on one side
+        job.valid = None
+    _run(trainer, job, settings, out)
+
+
+@train.command()
+def cartridge(
+    folder: Folder,
+    world: Annotated[str, typer.Option(metavar="CKPT", help="The world, of `awm train world`.")],
+    out: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Its folder.")],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=CKPT", help="A policy to take along; repeatable."),
+    ] = None,
+    planes: Annotated[
+        int, typer.Option(min=1, max=2, help="int8 planes of the codes inside a layer.")
+    ] = 1,
+    starts: Annotated[int, typer.Option(min=0, help="To judge on; 0 for every one.")] = 3000,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Quantise trained networks into a cartridge with its model card."""
+    from awm_jax.train.report import table
+    from crank.make_cartridge import make_cartridge, named
+
+    with progress("making", None, "parts") as advance:
+        made, reports = make_cartridge(
+            folder,
+            world,
+            named(policy or []),
+            out,
+            planes=planes,
+            starts=starts,
+            overwrite=overwrite,
+            on_step=lambda _: advance(),
+        )
+    if as_json:
+        print(json.dumps({"output": out, "hash": made.hash, "reports": reports}))
+    else:
+        print(f"{table(reports)}\n\ncartridge {made.hash}\nwritten to {out}")
+
+
+def evaluate(
+    world: Annotated[str, typer.Argument(metavar="WORLD", help="What `awm play --world` takes.")],
+    folder: Folder,
+    split: Annotated[str, typer.Option(help="Which games.")] = "valid",
+    starts: Annotated[int, typer.Option(min=0, help="How many; 0 for every one.")] = 3000,
+    rule: Annotated[str, typer.Option(help="match or founders.")] = "match",
+    mode: Annotated[
+        str, typer.Option(help="Of a float world: recurrent, windowed or both.")
+    ] = "both",
+    against: Annotated[
+        str | None,
+        typer.Option("--float", metavar="CKPT", help="Of a cartridge: its float world beside it."),
+    ] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="JSON file.")] = None,
+    picture: Annotated[str | None, typer.Option(metavar="PNG", help="Curves.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge a world on real games with real controllers, beside what needs no network."""
+    from awm_jax.train import evaluate as judging
+    from awm_jax.train.data import open_data
+    from awm_jax.train.report import table
+    from awm_jax.train.rollout import MODES
+    from converters.cartridge import is_cartridge
+
+    integer, floats = None, world
+    if is_cartridge(world):
+        from crank.integer import load_world
+
+        integer, floats = load_world(world, None, "auto")[0], against
+    network = _network(floats) if floats else None
+    modes = MODES if mode == "both" else (mode,)
+    with progress("judging", None, "parts") as advance:
+        reports = judging.evaluate(
+            open_data(folder, split, ("speed_air_x", "hitlag")),
+            network,
+            integer=integer,
+            starts=starts or None,
+            modes=modes,
+            rule=rule,
+            on_progress=lambda _: advance(),
+        )
+    if output:
+        judging.save(reports, output)
+    if picture:
+        judging.draw(reports, picture)
+    if as_json:
+        print(json.dumps(reports))
+        return
+    print(table(reports))
+    for name, values in reports.items():
+        if values.get("worse_than_copy"):
+            fields = dict.fromkeys(w.rsplit(" h ", 1)[0] for w in values["worse_than_copy"])
+            print(f"{name} is worse than {judging.COPY} somewhere in: {', '.join(fields)}")
+
+
+def _network(path: str) -> Network:
+    from awm_jax.fp32.mamba2 import FrameStackMamba2
+    from awm_jax.fp32.network import Network
+    from converters import load
+
+    loaded = load(path)
+    if not isinstance(loaded.model, FrameStackMamba2):
+        raise AwmError(f"{path}: is no Mamba2 world in float32")
+    return Network.of(loaded.model)
+
+
+def _preset(presets: dict[str, Any], name: str, steps: int | None, seed: int) -> Any:
+    if name not in presets:
+        raise AwmError(f"no configuration {name!r}; give one of {', '.join(presets)}")
+    config = dataclasses.replace(presets[name], seed=seed)
+    if steps is not None:
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
+    return config
+
+
+def _run(trainer: Any, job: Any, settings: Any, out: str) -> None:
+    with progress("training", settings.train.steps, "steps") as advance:
+        done = 0
+
+        def log(line: dict[str, Any]) -> None:
+            nonlocal done
+            advance(line["step"] - done)
+            done = line["step"]
+
+        last = trainer.train(job, settings.train, out, on_log=log)
+    figures = {n: v for n, v in last.items() if isinstance(v, float)}
+    print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+
+def _summary(summary: dict[str, Any]) -> str:
+    lines = [f"{summary['games']} games, {summary['frames']:,} frames"]
+    for part in ("splits", "stages", "characters"):
+        lines.append(f"\n{part[:-1]:22} games      frames")
+        for name, row in summary[part].items():
+            lines.append(f"{name:22} {row['games']:5}  {row['frames']:10,}")
+    refused: dict[str, int] = {}
+    for reason in summary.get("refused", {}).values():
+        refused[reason] = refused.get(reason, 0) + 1
+    if refused:
+        lines.append("\nrefused")
+        lines += [f"{count:5}  {reason}" for reason, count in sorted(refused.items())]
+    return "\n".join(lines)
+
+
+def add(app: typer.Typer) -> None:
+    """Add these commands to `awm`."""
+    app.add_typer(data)
+    app.add_typer(train)
+    app.command()(evaluate)

@@ -1,0 +1,1 @@
+"""Watching matches: what a page shows, the page itself, and its server."""

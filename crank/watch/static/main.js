@@ -1,0 +1,286 @@
+// The page: finds out what there is to show, builds the cabinet, and runs its clock.
+
+import { Track, setTables } from "./track.js";
+import { setAttacks } from "./pose.js";
+import { vectorElement } from "./vector.js";
+import { MODES, Scene } from "./scene.js";
+import { Hud, Ticker, make } from "./hud.js";
+import { Deck, Playback } from "./deck.js";
+import { Sound } from "./sound.js";
+import { attractTrack } from "./attract.js";
+import { Live } from "./live.js";
+import { lobby, sentence } from "./lobby.js";
+
+const TITLE = "AUTONOMOUS WORLD MODEL";
+const KEYS_HELP = [
+  ["Space", "play, pause"], ["Left, Right", "one frame; with Shift ten"], ["[ and ]", "event before, event after"],
+  ["+ and -", "speed"], ["Home, End", "first, last frame"], ["L", "loop: its start, its end, leave it"],
+  ["W C D X", "wire, character, data, x-ray"], ["M", "sound"], ["F", "full screen"], ["?", "these keys"],
+];
+
+class Cabinet {
+  constructor(root) {
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    this.mode = sessionStorage.getItem("mode") ?? "wire";
+    if (!(this.mode in MODES)) this.mode = "wire";
+    this.playback = new Playback();
+    this.sound = new Sound();
+    this.worlds = [];
+    this.frameTimes = [];
+    this.build(root);
+    addEventListener("keydown", (event) => {
+      if (event.target instanceof HTMLInputElement && event.target.type !== "range") return;
+      if (event.key === " " && event.target instanceof HTMLButtonElement) return;
+      if (this.deck.key(event)) event.preventDefault();
+    });
+    requestAnimationFrame((now) => this.tick(now));
+  }
+
+  build(root) {
+    const header = make("header", "marquee");
+    const home = make("a", "title");
+    home.href = location.protocol === "file:" ? "#" : "./";
+    home.setAttribute("aria-label", TITLE);
+    for (const [className, text] of [["long", TITLE], ["short", "AWM"]]) {
+      const lettering = vectorElement(className, 0.7);
+      lettering.set(text);
+      home.append(lettering.element);
+    }
+    this.heading = make("div", "heading");
+    this.tag = make("span", "mode-tag");
+    this.what = make("span", "what");
+    this.heading.append(this.tag, this.what);
+    header.append(home, this.heading);
+    this.screen = make("div", "screen");
+    this.field = make("div", "worlds");
+    this.banner = make("div", "banner");
+    this.banner.setAttribute("role", "status");
+    this.big = vectorElement("big", 0.66);
+    this.small = make("p", "small");
+    this.banner.append(this.big.element, this.small);
+    this.screen.append(this.field, make("div", "glass"), this.banner);
+    this.deck = new Deck(this.playback, {
+      mode: (name) => this.setMode(name),
+      sound: () => this.sound.toggle(),
+      full: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen?.()),
+      help: () => (this.help.open ? this.help.close() : this.help.showModal()),
+      close: () => this.help.close(),
+      follow: () => { this.playback.following = true; },
+      streaming: () => Boolean(this.live),
+      event: (by) => this.toEvent(by),
+    });
+    this.ticker = new Ticker((frame) => this.playback.seek(frame));
+    const middle = make("div", "middle");
+    middle.append(this.screen, this.ticker.root);
+    this.help = make("dialog", "help");
+    const list = make("dl");
+    for (const [key, text] of KEYS_HELP) list.append(make("dt", "", key), make("dd", "", text));
+    const close = make("button", "text", "Close");
+    close.type = "button";
+    close.addEventListener("click", () => this.help.close());
+    this.help.append(make("h2", "", "Keys"), list, close);
+    root.append(header, middle, this.deck.root, this.help);
+    this.root = root;
+    root.dataset.mode = this.mode;
+    this.screen.addEventListener("click", () => { if (!this.attract) this.playback.toggle(); });
+  }
+
+  setMode(name) {
+    this.mode = name;
+    this.root.dataset.mode = name;
+    sessionStorage.setItem("mode", name);
+    this.drawn = null;
+  }
+
+  toEvent(by) {
+    const track = this.worlds[0]?.track;
+    if (!track) return;
+    const now = this.playback.shown;
+    const found = by > 0 ? track.events.find((e) => e.frame > now) : track.events.findLast((e) => e.frame < now);
+    if (found) { this.playback.playing = false; this.playback.seek(found.frame); }
+  }
+
+  // Shows tracks, one canvas each.
+  show(tracks, { attract = false, following = false } = {}) {
+    this.attract = attract;
+    this.root.dataset.state = attract ? "attract" : "match";
+    this.root.dataset.worlds = String(tracks.length);
+    while (this.worlds.length > tracks.length) this.worlds.pop().root.remove();
+    while (this.worlds.length < tracks.length) {
+      const root = make("div", "world");
+      const canvas = make("canvas", "stage");
+      canvas.setAttribute("role", "img");
+      const hud = new Hud();
+      const label = make("div", "world-name");
+      root.append(canvas, label, hud.root);
+      this.field.append(root);
+      this.worlds.push({ root, hud, label, canvas, scene: new Scene(canvas) });
+    }
+    tracks.forEach((track, i) => {
+      const world = this.worlds[i];
+      world.track = track;
+      world.scene.show(track);
+      world.hud.show(track);
+      const [a, b] = track.players;
+      world.canvas.setAttribute("aria-label", `${a.label} against ${b.label}${track.stage.name ? ` on ${track.stage.name}` : ""}`);
+      world.label.textContent = tracks.length > 1 ? `${"AB"[i]}  ${track.name}` : "";
+    });
+    const p = this.playback;
+    p.first = Math.min(...tracks.map((t) => t.base));
+    p.last = Math.max(...tracks.map((t) => t.last));
+    p.frame = p.first;
+    p.loop = null;
+    p.following = following;
+    p.playing = true;
+    this.deck.show(tracks[0]);
+    this.ticker.key = "";
+    this.drawn = null;
+    this.describe(tracks);
+  }
+
+  describe(tracks) {
+    const [track] = tracks;
+    const kinds = { replay: ["Real game", "real"], "agent-vs-agent": ["Model output", "model"], autoregressive: ["Model output", "model"], attract: ["Attract", "idle"] };
+    const [text, kind] = this.live && !this.attract ? ["Live", "on-air"] : (kinds[track.mode] ?? ["Recording", "real"]);
+    this.tag.textContent = text;
+    this.tag.className = `mode-tag ${kind}`;
+    const names = tracks.map((t) => t.players.map((p) => p.label).join(" vs ")).filter((n, i, all) => all.indexOf(n) === i);
+    this.what.textContent = this.attract ? "" : `${names.join("  |  ")}  ${track.stage.name}`;
+    document.title = this.attract ? "AWM" : `${names[0]} - AWM`;
+  }
+
+  say(big, small = "", kind = "") {
+    this.big.set(big);
+    this.small.textContent = small;
+    this.banner.className = `banner ${kind}`;
+    this.banner.hidden = !big && !small;
+  }
+
+  // Nothing plays: two fighters shadow-box under the title.
+  insertCoin(text = "INSERT COIN") {
+    this.show([attractTrack()], { attract: true });
+    this.say(TITLE, text, "coin");
+  }
+
+  fail(text) {
+    this.show([attractTrack()], { attract: true });
+    this.say("OUT OF ORDER", text, "wrong");
+    this.banner.setAttribute("role", "alert");
+  }
+
+  tick(now) {
+    const seconds = Math.min(0.25, (now - (this.now ?? now)) / 1000);
+    if (this.now !== undefined && this.frameTimes.length < 36000) this.frameTimes.push(now - this.now);
+    this.now = now;
+    const p = this.playback;
+    if (this.worlds.length) {
+      p.first = Math.min(...this.worlds.map((w) => w.track.base));
+      p.last = Math.max(...this.worlds.map((w) => w.track.last));
+      if (p.last >= 0) this.paint(seconds);
+    }
+    requestAnimationFrame((next) => this.tick(next));
+  }
+
+  paint(seconds) {
+    const p = this.playback;
+    const calm = this.calm.matches;
+    if (!(this.attract && calm)) p.advance(seconds);
+    const frame = p.shown;
+    const mode = this.attract ? "wire" : this.mode;
+    const key = `${frame}:${mode}`;
+    if (key !== this.drawn || this.worlds.some((w) => w.scene.stale)) {
+      this.drawn = key;
+      for (const world of this.worlds) {
+        if (world.track.count === 0) continue;
+        world.scene.lift = this.attract ? 0 : this.overlap(world);
+        const shown = world.track.clamp(frame);
+        world.scene.draw(shown, mode, { calm, tags: !this.attract });
+        if (!this.attract) world.hud.update(world.track, shown, calm);
+      }
+      if (!this.attract) {
+        this.ticker.update(this.worlds.map((w) => w.track), frame);
+        this.sound.follow(this.worlds[0].track, frame);
+      }
+    }
+    if (!this.attract) this.deck.update(this.mode, this.sound.on);
+  }
+
+  // The part of the picture that the panels cover.
+  overlap(world) {
+    if (!world.scene.stale && world.lift !== undefined) return world.lift;
+    const high = world.canvas.clientHeight || 1;
+    const covered = getComputedStyle(world.hud.root).position === "absolute" ? world.hud.root.offsetHeight : 0;
+    return (world.lift = Math.min(0.4, (covered * 0.8) / high));
+  }
+
+  follow(url) {
+    let after;
+    this.insertCoin("CONNECTING");
+    this.live = new Live(url, {
+      start: (track, message) => {
+        clearTimeout(after);
+        this.show([track], { following: true });
+        this.say(`${short(track.players[0].label)} VS ${short(track.players[1].label)}`, track.stage.name, "versus");
+        after = setTimeout(() => this.say(""), message.type ? 3000 : 0);
+      },
+      end: (message) => {
+        clearTimeout(after);
+        const winner = message.winner === null || message.winner === undefined ? "NO WINNER" : `${short(this.worlds[0].track.players[message.winner]?.label ?? "")} WINS`;
+        this.say(winner, `${message.reason === "ko" ? "by KO" : "on time"}, stocks ${message.final_stocks?.join(" to ") ?? ""}`, "result");
+        after = setTimeout(() => this.insertCoin("NEXT MATCH SOON"), 5000);
+      },
+      state: (state) => {
+        if (state === "waiting" && this.attract) this.say(TITLE, "WAITING FOR A MATCH", "coin");
+        if (state === "lost") { clearTimeout(after); this.insertCoin("CONNECTION LOST, TRYING AGAIN"); }
+      },
+    });
+  }
+}
+
+function short(name) {
+  return name.replace(/[^A-Za-z0-9 .'-]/g, "").toUpperCase();
+}
+
+async function unpack(text) {
+  const bytes = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
+async function json(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(await sentence(answer));
+  return answer.json();
+}
+
+async function main() {
+  const embedded = document.getElementById("match");
+  const tables = embedded ? JSON.parse(document.getElementById("tables").textContent) : await json("static/tables.json");
+  setTables(tables);
+  setAttacks(tables.attacks);
+  const cabinet = new Cabinet(document.getElementById("cabinet"));
+  globalThis.awm = cabinet;
+  const query = new URLSearchParams(location.search);
+  try {
+    if (embedded) {
+      cabinet.show((await unpack(embedded.textContent)).tracks.map((t) => Track.of(t)));
+      cabinet.say("");
+    } else if (query.has("match")) {
+      cabinet.insertCoin("LOADING");
+      const found = await Promise.all(query.getAll("match").slice(0, 2).map((name) => json(`api/match?name=${encodeURIComponent(name)}`)));
+      cabinet.show(found.flatMap((f) => f.tracks).slice(0, 2).map((t) => Track.of(t)));
+      cabinet.say("");
+      const at = Number(query.get("frame"));
+      if (query.has("frame") && Number.isFinite(at)) { cabinet.playback.playing = false; cabinet.playback.seek(at); }
+    } else if (query.has("live")) {
+      cabinet.follow(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+    } else {
+      cabinet.insertCoin();
+      cabinet.root.dataset.page = "lobby";
+      await lobby(cabinet.root);
+    }
+  } catch (error) {
+    cabinet.fail(error.message);
+  }
+}
+
+main();

@@ -1,0 +1,212 @@
+"""The commands `awm watch`, `awm serve` and `awm plot`; `crank.cli` adds them with `add(app)`."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from awm_jax.console import one_line, progress
+from awm_jax.errors import AwmError
+
+if TYPE_CHECKING:
+    from crank.watch.library import Library
+    from crank.watch.live import Broadcast, Hub
+
+PORT = 8765
+LOOPBACK = "127.0.0.1"
+
+Host = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 lets others in.")
+]
+Port = Annotated[int, typer.Option(metavar="N", min=1, max=65535)]
+
+
+def add(app: typer.Typer) -> None:
+    for command in (watch, serve, plot):
+        app.command()(command)
+
+
+def watch(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="One match, or two side by side.")
+    ],
+    html: Annotated[
+        str | None,
+        typer.Option(metavar="OUT", help="Write one file to send to a friend; serve nothing."),
+    ] = None,
+    host: Host = LOOPBACK,
+    port: Port = PORT,
+) -> None:
+    """Watch a recorded match in the browser.
+
+    Takes match files (.json) and real games (.slp, .slx). Needs, unless --html is given, the extra
+    serve: pip install "awm-jax[serve]".
+
+    Example: awm watch match.json
+    """
+    from crank.watch.library import Library
+
+    if len(files) > 2:
+        raise AwmError(f"{len(files)} files; give one match, or two to see them side by side")
+    library = Library.of(files)
+    with progress("reading"):
+        for name in library.files:
+            library.payload(name)
+    if html is not None:
+        write_html(files, html)
+        print(f"written to {one_line(html)}")
+        return
+    query = urlencode([("match", name) for name in library.files])
+    _serve(library, None, None, host, port, f"?{query}")
+
+
+def serve(
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Recordings to list: matches, replays.")
+    ] = ".",
+    world: Annotated[
+        str | None, typer.Option(metavar="WORLD", help="Play live in this world.")
+    ] = None,
+    rerun: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Show this recording as if it were live.")
+    ] = None,
+    p0: Annotated[str, typer.Option(metavar="AGENT")] = "hold-forward",
+    p1: Annotated[str, typer.Option(metavar="AGENT")] = "hold-forward",
+    stage: Annotated[str | None, typer.Option(metavar="ID|NAME")] = None,
+    p0_char: Annotated[str | None, typer.Option(metavar="ID|NAME")] = None,
+    p1_char: Annotated[str | None, typer.Option(metavar="ID|NAME")] = None,
+    max_frames: Annotated[int, typer.Option(metavar="N", help="28800 are 8 minutes.")] = 28800,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Of the first match; then counted on.")
+    ] = 0,
+    loop: Annotated[bool, typer.Option("--loop/--once", help="Match after match.")] = True,
+    host: Host = LOOPBACK,
+    port: Port = PORT,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Another site whose page may read the stream."),
+    ] = None,
+    viewers: Annotated[int, typer.Option(metavar="N", min=1, help="Of the stream at most.")] = 64,
+) -> None:
+    """Serve a folder of recordings, and a live match to many viewers.
+
+    Frames go out over a WebSocket at 60 a second; a match begins when somebody watches. Needs the
+    extra serve: pip install "awm-jax[serve]".
+
+    Example: awm serve runs --world cartridge --p0 random
+    """
+    _need("starlette", "uvicorn", "websockets")
+    from crank.watch.library import Library
+    from crank.watch.live import Broadcast, Hub, replays
+
+    root = Path(folder)
+    if not root.is_dir():
+        raise AwmError(f"{folder} is no folder; give one with recordings")
+    if world is not None and rerun is not None:
+        raise AwmError("--world plays a new match and --rerun an old one; give one of them")
+    hub = broadcast = None
+    if rerun is not None:
+        from crank.watch import recording
+
+        with progress("reading"):
+            source = recording.read(rerun)[0]
+        hub = Hub()
+        broadcast = Broadcast(hub, replays(source.frames, source.meta), loop)
+    elif world is not None:
+        with progress("loading"):
+            from crank import cache
+            from crank.playing import prepare
+            from crank.watch.worlds import matches
+
+            cache.enable()
+            setup = prepare(
+                world,
+                p0,
+                p1,
+                stage=stage,
+                characters=(p0_char, p1_char),
+                max_frames=max_frames,
+                seed=seed,
+            )
+        with progress("compiling"):
+            setup.compile()
+        hub = Hub()
+        broadcast = Broadcast(hub, matches(setup), loop)
+    where = "?live" if hub is not None else ""
+    library = Library(root)
+    _serve(library, hub, broadcast, host, port, where, allow_origin or (), viewers)
+
+
+def plot(
+    match: Annotated[str, typer.Argument(metavar="RUN", help="A match file or a real game.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="A .png or .svg.")
+    ] = "match.png",
+) -> None:
+    """Draw a match on one sheet: places, percent, actions over time, where the players were.
+
+    Needs matplotlib: pip install "awm-jax[train]".
+
+    Example: awm plot match.json --output match.svg
+    """
+    with progress("drawing"):
+        from crank.plot import plot_match
+
+        plot_match(match, output)
+    print(f"written to {one_line(output)}")
+
+
+def write_html(paths: list[str], output: str) -> None:
+    """One page with the recordings in it, whole or not at all."""
+    from crank.watch import recording
+
+    _write([track for path in paths for track in recording.load(path)], output)
+
+
+def write_page(match: dict[str, Any], output: str) -> None:
+    """The same of the object of a match file."""
+    from crank.watch import recording
+
+    _write([recording.track(source) for source in recording.sources(match, "match")], output)
+
+
+def _write(tracks: list[dict[str, Any]], output: str) -> None:
+    from awm_jax.files import write_atomically
+    from crank.watch import page, recording
+
+    write_atomically(output, page.self_contained(tracks[: recording.MAX_TRACKS]))
+
+
+def _need(*modules: str) -> None:
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise AwmError(f'needs {module}: pip install "awm-jax[serve]"')
+
+
+def _serve(
+    library: Library,
+    hub: Hub | None,
+    broadcast: Broadcast | None,
+    host: str,
+    port: int,
+    where: str,
+    origins: tuple[str, ...] | list[str] = (),
+    viewers: int = 64,
+) -> None:
+    _need("starlette", "uvicorn", "websockets")
+    from crank.watch import server
+
+    hosts = server.LOOPBACK if host in server.LOOPBACK else ("*",)
+    app = server.make_app(
+        library, hub, broadcast, hosts=hosts, origins=origins, max_viewers=viewers
+    )
+    shown = f"[{host}]" if ":" in host else host
+    with server.bound(host, port) as door:
+        print(f"watch at http://{shown}:{port}/{where}\nCtrl-C ends it", flush=True)
+        server.run(app, door)
+    if broadcast is not None and broadcast.failure is not None:
+        raise broadcast.failure

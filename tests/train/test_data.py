@@ -1,0 +1,97 @@
+"""Building data folders from real games, and what becomes of bad ones."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from support.golden import replays_dir
+
+from awm_jax.encoding import EncodingConfig
+from awm_jax.errors import AwmError
+from awm_jax.replays.encode import encode_columns
+from awm_jax.train import data, records
+
+CFG = EncodingConfig(state_flags=True, hitstun=True, projectiles=True)
+
+
+def listed():
+    with (replays_dir() / "index.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    pytest.importorskip("peppi_py", reason="peppi-py is not installed (the extra `replay`)")
+    rows = sorted(listed(), key=lambda row: int(row["rows"]))
+    new = [row for row in rows if row["has_hitlag"] == "1"]
+    chosen = [
+        next(r for r in new if r["split"] == "valid"),
+        next(r for r in new if r["split"] == "train"),
+        next(r for r in rows if r["has_velocities"] == "0"),
+    ]
+    paths = [replays_dir() / "games" / row["file"] for row in chosen]
+    paths.append(replays_dir() / "bad" / "not-a-replay-text.slp.xz")
+    out = tmp_path_factory.mktemp("data") / "arrays"
+    return chosen, paths, out, data.build(paths, out, jobs=1)
+
+
+def test_summary_splits_and_refusals(built):
+    chosen, _, out, summary = built
+    assert summary["games"] == 2 and len(summary["refused"]) == 2
+    assert summary["refused"][chosen[2]["file"]].startswith("did not record")
+    assert "not a Slippi file" in summary["refused"]["not-a-replay-text.slp.xz"]
+    assert summary["frames"] == sum(int(row["frames"]) for row in chosen[:2])
+    for row in chosen[:2]:
+        (entry,) = data.open_data(out, row["split"]).entries
+        assert entry.file == row["file"] and entry.licence == row["licence"]
+        assert entry.frames == int(row["frames"]) and entry.go == 39
+        assert entry.stage == int(row["stage_id"])
+
+
+def test_frames_are_those_of_the_encoder(built):
+    from awm_jax.replays.slippi import read_game
+
+    _, paths, out, _ = built
+    game = read_game(paths[0])
+    keep = game.frame_ids >= data.FIRST_FRAME
+    columns = {name: values[keep] for name, values in game.columns.items()}
+    floats, ints = encode_columns(columns, game.stage, CFG)
+    stored = data.open_data(out, "valid")
+    own = data.encode_records(stored.games[0], stored.entries[0].stage, CFG, counted_age=False)
+    assert np.array_equal(ints, own[1])
+    assert np.abs(floats - own[0]).max() < 2e-5 + 0.01 * 0.25  # ages are kept as float16
+    assert np.array_equal(floats[:, 1:3], own[0][:, 1:3])  # positions to the bit
+    counted = records.unpack(stored.games[0])["state_age"]
+    assert np.array_equal(counted, records.action_ages(game.columns["action"])[keep])
+
+
+def test_building_again_reads_nothing_and_a_damaged_game_anew(built):
+    _, paths, out, _ = built
+    index = (out / data.INDEX).read_bytes()
+    assert data.build(paths, out, jobs=1)["read"] == 0
+    entry = data.open_data(out, "train").entries[0]
+    file = out / data.GAMES / f"{entry.key}.bin"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with pytest.raises(AwmError, match="damaged"):
+        data.open_data(out, "train")
+    assert data.build(paths, out, jobs=1)["read"] == 1
+    assert file.read_bytes() == whole and (out / data.INDEX).read_bytes() == index
+
+
+def test_nobody_is_named(built):
+    _, _, out, _ = built
+    known = {"key", "rows", "go", "stage", "characters", "missing", "split", "file", "pair"}
+    known |= {"players", "source", "licence"}
+    for game in json.loads((out / data.INDEX).read_text())["games"]:
+        assert set(game) == known
+
+
+def test_errors_are_sentences(tmp_path):
+    with pytest.raises(AwmError, match="no data folder"):
+        data.open_data(tmp_path)
+    with pytest.raises(AwmError, match="no such file"):
+        data.build([tmp_path / "absent"], tmp_path / "out")
+    with pytest.raises(AwmError, match="no replay found"):
+        data.build([tmp_path], tmp_path / "out")
