@@ -62,8 +62,10 @@ def _sources(package: str) -> list[Path]:
 
 
 def _allowed(source: Path) -> set[str]:
-    """Extras that a module may import at once: awm_jax.train is an extra as a whole."""
-    return EXTRAS["train"] if "train" in source.relative_to(ROOT).parts else set()
+    """Extras that a module may import at once: these rooms are extras as a whole."""
+    rooms = {"train": "train", "solana": "solana", "watch": "serve", "mwm": "mwm"}
+    parts = source.relative_to(ROOT).parts
+    return set().union(*(EXTRAS.get(e, set()) for room, e in rooms.items() if room in parts))
 
 
 def _imports(source: Path) -> tuple[set[str], set[str]]:
