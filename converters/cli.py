@@ -165,6 +165,8 @@ def _is_cartridge(path: str) -> bool:
 
 
 def _is_mind(path: str) -> bool:
+    if not os.path.exists(path):
+        return False  # what reads it next says so
     with progress(f"reading {Path(path).name}"):
         from converters.mwm import is_mwm
 
