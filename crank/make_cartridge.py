@@ -110,7 +110,6 @@ def card(
     faults = own.get("worse_than_copy", [])
     fields = sorted({name.rsplit(" h ", 1)[0] for name in faults})
     variant = {k: v for k, v in vars(model.variant).items() if v}
-    steps = getattr(world.provenance, "notes", None)
     lines = [
         "# Model card of the embedded cartridge",
         "",
@@ -156,11 +155,10 @@ def card(
         "",
         "## How it was made",
         "",
-        "`make cartridge` (with `LICENSED=1` from games with a stated licence alone): "
-        "`awm data build`, `awm train world`, `awm train policy`, `awm train cartridge`.",
+        "`awm data build`, `awm train world --config small`, `awm train policy --character NAME`, "
+        "`awm train cartridge`. `awm data build --licensed` takes games with a stated licence "
+        "alone.",
     ]
-    if steps:
-        lines.append(str(steps))
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,6 @@ do. Source: networks.md section 4.2.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,16 @@ from flax import nnx
 
 from awm_jax.encoding import ANALOG, CONTROLLER, STICKS, EncodingConfig, columns
 from awm_jax.errors import AwmError
-from awm_jax.files import write_atomically
 from awm_jax.fp32 import PolicyMLP
 from awm_jax.fp32.network import Network
-from awm_jax.fp32.weights import to_torch_dict
 from awm_jax.game.frames import neutral_pad
 from awm_jax.train import records
 from awm_jax.train.data import Data, encode_records
+from awm_jax.train.export import write_checkpoint
 from awm_jax.train.losses import robust
 from awm_jax.train.trainer import Metrics, Params, TrainConfig
 from awm_jax.train.world import ENCODING
 
-WEIGHTS, SIDECAR = "policy.safetensors", "policy.json"
 MOVED = 0.1
 """A stick or trigger that moves by more than this has changed."""
 
@@ -245,19 +242,8 @@ class PolicyJob:
 
     def export(self, params: Params, folder: Path, note: Metrics) -> None:
         """`policy.safetensors` and its settings, as `awm-convert` reads them."""
-        from safetensors.numpy import save
-
-        config = self.config
-        model = self.network(params).module()
-        write_atomically(folder / WEIGHTS, save(to_torch_dict(model)))
-        sidecar = {
-            "arch": model.arch,
-            "dims": model.dims,
-            "encoding_config": config.encoding.to_dict(),
-            "context_len": config.context_len,
-            "provenance": {"counted_age": config.counted_age, **note},
-        }
-        write_atomically(folder / SIDECAR, json.dumps(sidecar, indent=2) + "\n")
+        provenance = {"counted_age": self.config.counted_age, **note}
+        write_checkpoint(self.network(params).module(), folder, "policy", provenance=provenance)
 
 
 @jax.jit

@@ -8,7 +8,6 @@ only: through the other fields they ruin them (training-notes.md, "Self-forcing"
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,13 @@ from awm_jax.encoding import (
     predicted_dynamics,
 )
 from awm_jax.errors import AwmError
-from awm_jax.files import write_atomically
 from awm_jax.fp32 import FrameStackMamba2
 from awm_jax.fp32.mamba2 import Mamba2State
 from awm_jax.fp32.network import Network
-from awm_jax.fp32.weights import to_torch_dict
 from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import match_transition
 from awm_jax.train.data import Data
+from awm_jax.train.export import write_checkpoint
 from awm_jax.train.losses import LossConfig, world_loss
 from awm_jax.train.report import summary_line
 from awm_jax.train.rollout import all_starts, evaluate_network, sample_starts
@@ -45,7 +43,6 @@ ENCODING = EncodingConfig(state_age_as_embed=True, state_flags=True, hitstun=Tru
 REQUIRED = ("speed_air_x", "hitlag")
 UNITS = dict.fromkeys(VELOCITY, 0.3) | {"percent": 2.0, "hitstun": 3.0}
 """Game units that a first guess errs by, and one step of the optimiser moves in; 1 if absent."""
-WEIGHTS, SIDECAR = "world.safetensors", "world.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,20 +262,14 @@ class WorldJob:
 
     def export(self, params: Params, folder: Path, note: Metrics) -> None:
         """`world.safetensors` and its settings, as `awm-convert` reads them."""
-        from safetensors.numpy import save
-
         config = self.config
-        model = self.network(params).module()
-        write_atomically(folder / WEIGHTS, save(to_torch_dict(model)))
-        sidecar = {
-            "arch": model.arch,
-            "dims": model.dims,
-            "encoding_config": config.encoding.to_dict(),
-            "context_len": config.context_len,
-            "variant": dataclasses.asdict(config.variant),
-            "provenance": {"counted_age": config.counted_age, **note},
-        }
-        write_atomically(folder / SIDECAR, json.dumps(sidecar, indent=2) + "\n")
+        write_checkpoint(
+            self.network(params).module(),
+            folder,
+            "world",
+            variant=dataclasses.asdict(config.variant),
+            provenance={"counted_age": config.counted_age, **note},
+        )
 
 
 def new_model(config: WorldConfig) -> FrameStackMamba2:

@@ -76,25 +76,25 @@ def test_a_broken_off_run_ends_the_same(world_job, unbroken, tmp_path):
     with np.load(folder / trainer.CHECKPOINT) as a, np.load(unbroken[0] / trainer.CHECKPOINT) as b:
         assert a.files == b.files
         assert all(np.array_equal(a[name], b[name]) for name in a.files)
-    for name in (world.WEIGHTS, world.SIDECAR):
+    for name in ("world.safetensors", "world.json"):
         assert (folder / name).read_bytes() == (unbroken[0] / name).read_bytes()
 
 
 def test_the_exported_world_is_the_average(world_job, unbroken):
     from safetensors.numpy import load_file
 
-    stored = load_file(unbroken[0] / world.WEIGHTS)
+    stored = load_file(unbroken[0] / "world.safetensors")
     average = trainer.averaged(unbroken[0], world_job, SHORT)
     for name, value in to_torch_dict(world_job.network(average).module()).items():
         assert np.array_equal(stored[name], value)
-    sidecar = json.loads((unbroken[0] / world.SIDECAR).read_text())
+    sidecar = json.loads((unbroken[0] / "world.json").read_text())
     assert sidecar["variant"]["control_first"] is True and sidecar["provenance"]["counted_age"]
 
 
 def test_converters_read_the_export(unbroken):
     from converters import Checkpoint, load
 
-    loaded = load(str(unbroken[0] / world.WEIGHTS))
+    loaded = load(str(unbroken[0] / "world.safetensors"))
     assert isinstance(loaded, Checkpoint) and loaded.variant == WORLD.variant
 
 
@@ -133,7 +133,7 @@ def test_learning_from_own_frames_breaks_off_and_ends_the_same(games, tmp_path):
     trainer.train(job, SHORT, tmp_path / "broken", stop_at=33)
     trainer.train(job, SHORT, tmp_path / "broken")
     assert lines(tmp_path / "broken") == lines(tmp_path / "whole")
-    weights = [(tmp_path / name / world.WEIGHTS).read_bytes() for name in ("broken", "whole")]
+    weights = [(tmp_path / name / "world.safetensors").read_bytes() for name in ("broken", "whole")]
     assert weights[0] == weights[1]
     whole = lines(tmp_path / "whole")
     assert whole[-1]["free_loss"] < whole[7]["free_loss"]
@@ -204,7 +204,7 @@ def test_a_policy_learns(games, other_games, tmp_path):
     assert last["loss"] < first["loss"] and 0 <= last["fresh_recall"] <= 1
     from converters import Checkpoint, load
 
-    loaded = load(str(tmp_path / "run" / policy.WEIGHTS))
+    loaded = load(str(tmp_path / "run" / "policy.safetensors"))
     assert isinstance(loaded, Checkpoint) and loaded.arch == "policy"
 
 
@@ -273,5 +273,5 @@ def test_killed_at_any_moment(tmp_path):
     process.wait()
     assert process.returncode == 0 and kills > 0
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
-    one, two = (tmp_path / name / policy.WEIGHTS for name in ("killed", "whole"))
+    one, two = (tmp_path / name / "policy.safetensors" for name in ("killed", "whole"))
     assert one.read_bytes() == two.read_bytes()
