@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from crank.batch.running import Progress
 
 World = Annotated[
-    str, typer.Option(metavar="WORLD", help="A cartridge, or a checkpoint of a float world.")
+    str,
+    typer.Option(
+        metavar="WORLD",
+        help="A cartridge, or a checkpoint of a float world; by default the one that ships here.",
+    ),
 ]
 MaxFrames = Annotated[int, typer.Option(metavar="N", help="Of a match; 60 are one second.")]
 EarlyKo = Annotated[
@@ -38,9 +43,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def batch(
-    world: World,
     matches: Annotated[int, typer.Option(metavar="N", help="How many.")],
     out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder of the run.")],
+    world: World = EMBEDDED,
     p0: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from crank.batch_cli import (
     Context,
@@ -25,7 +26,6 @@ from crank.batch_cli import (
 
 
 def ladder(
-    world: World,
     agents: Annotated[
         str,
         typer.Option(
@@ -36,6 +36,7 @@ def ladder(
     ],
     matches: Annotated[int, typer.Option(metavar="N", help="How many games count; even.")],
     out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder of the ladder.")],
+    world: World = EMBEDDED,
     schedule: Annotated[
         str, typer.Option(metavar="round-robin|swiss|adaptive", help="Who plays whom.")
     ] = "round-robin",
