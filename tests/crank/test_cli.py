@@ -271,15 +271,16 @@ def test_ctrl_c_before_the_first_frame_writes_nothing(
     small: str, tmp_path: Path, after: float
 ) -> None:
     """Also while compiled modules are being imported, where the exception would be lost."""
+    # A shell starts what it leaves in the background deaf to Ctrl-C, which children would inherit.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "crank", "play", "--world", small, "--output", "match.json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        # A shell starts what it leaves in the background deaf to Ctrl-C, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    signal.signal(signal.SIGINT, before)
     time.sleep(after)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
