@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from awm_jax.compiler import PLAIN_PRODUCTS
 from awm_jax.contracts import Agent, View, World
 from awm_jax.errors import AwmError
 from awm_jax.game import digest as digests
@@ -129,11 +130,6 @@ def match_step(
     return state, frame, pads
 
 
-# One match has few rows. For those XLA:CPU would take YNNPACK, which lays all weights out anew for
-# every product: 1.4 times the time of a windowed frame of production size.
-COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
-
-
 def _step(world: World, agents: Agents, rules: Rules, state: MatchState):
     state, frame, pads = match_step(world, agents, rules, state)
     # The next step writes into the state's memory, so what is read of it is given out beside it.
@@ -141,7 +137,7 @@ def _step(world: World, agents: Agents, rules: Rules, state: MatchState):
 
 
 compiled_reset = jax.jit(match_reset, static_argnames="first")
-compiled_step = jax.jit(_step, donate_argnames="state", compiler_options=COMPILER_OPTIONS)
+compiled_step = jax.jit(_step, donate_argnames="state", compiler_options=PLAIN_PRODUCTS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,5 +43,4 @@ def geometry(cfg: EncodingConfig, floats: jax.Array, ints: jax.Array) -> jax.Arr
         near(x[..., ::-1] - x, RIVAL_REACH)[..., None],
         near(y[..., ::-1] - y, RIVAL_REACH)[..., None],
     ]
-    features = jnp.concatenate(parts, axis=-1)
-    return features.reshape(*floats.shape[:-1], -1)
+    return jax.lax.collapse(jnp.concatenate(parts, axis=-1), -2)

@@ -7,6 +7,7 @@ int columns of a frame, D a width.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +34,28 @@ def linear(in_features: int, out_features: int, *, use_bias: bool = True, rngs: 
     """A linear layer with the reference's initial values, U(+-1/sqrt(in))."""
     init = uniform(1 / math.sqrt(in_features))
     return nnx.Linear(
-        in_features, out_features, use_bias=use_bias, kernel_init=init, bias_init=init, rngs=rngs
+        in_features,
+        out_features,
+        use_bias=use_bias,
+        kernel_init=init,
+        bias_init=init,
+        dot_general=row_product,
+        rngs=rngs,
     )
+
+
+def row_product(x: jax.Array, kernel: jax.Array, dimensions: Any, **options: Any) -> jax.Array:
+    """(*b, D) by (D, E) -> (*b, E) over one axis of rows.
+
+    With more, XLA:CPU takes twice the time for the gradients of the product.
+    """
+    if dimensions != (((x.ndim - 1,), (0,)), ((), ())):
+        raise ValueError(f"not a product of rows: {dimensions}")
+    if x.ndim <= 2:
+        return jax.lax.dot_general(x, kernel, dimensions, **options)
+    rows = jax.lax.collapse(x, 0, -1)
+    out = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
+    return out.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 class RMSNorm(nnx.Module):

@@ -33,16 +33,31 @@ class Mamba2State:
     """What a recurrence carries from frame to frame.
 
     Attributes:
-      ssm: (n_layers, *b, H, P, N) state of the scan.
-      conv: (n_layers, *b, E + 2N, 3) last three inputs of the convolution, oldest first.
+      ssm: for every layer (*b, H, P, N), the state of the scan.
+      conv: for every layer (*b, E + 2N, 3), the last three inputs of the convolution, oldest first.
     """
 
-    ssm: jax.Array
-    conv: jax.Array
+    ssm: tuple[jax.Array, ...]
+    conv: tuple[jax.Array, ...]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Projected:
+    """What a network computes of single frames, whatever came before them.
+
+    Attributes:
+      x: (*b, T, d_model) input of the first layer.
+      inner: (*b, T, 2E + 2N + H) what its block makes of that before the convolution.
+    """
+
+    x: jax.Array
+    inner: jax.Array
 
 
 class Mamba2Block(nnx.Module):
-    """One Mamba2 block: u (*b, T, d_model) -> (*b, T, d_model)."""
+    """One Mamba2 block: `in_proj` (*b, T, d_model) -> (*b, T, 2E + 2N + H), which is called, gives
+    (*b, T, d_model)."""
 
     def __init__(self, d_model: int, d_state: int, headdim: int, *, rngs: nnx.Rngs):
         self.d_inner = EXPAND * d_model
@@ -62,7 +77,12 @@ class Mamba2Block(nnx.Module):
         self.out_proj = linear(self.d_inner, d_model, use_bias=False, rngs=rngs)
 
     def __call__(
-        self, u: jax.Array, ssm: jax.Array, conv: jax.Array, chunk_size: int, last_only: bool
+        self,
+        projected: jax.Array,
+        ssm: jax.Array,
+        conv: jax.Array,
+        chunk_size: int,
+        last_only: bool,
     ) -> tuple[jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
         """Returns the output, the new scan and convolution states, and every intermediate.
 
@@ -71,7 +91,6 @@ class Mamba2Block(nnx.Module):
           last_only: compute what follows the scan for the last frame alone.
         """
         d_inner, d_state = self.d_inner, self.d_state
-        projected = self.in_proj(u)
         z, conv_in, dt = jnp.split(projected, [d_inner, 2 * d_inner + 2 * d_state], axis=-1)
         dt = jax.nn.softplus(dt + broadcast_last(self.dt_bias[...], dt))
 
@@ -169,9 +188,13 @@ class FrameStackMamba2(nnx.Module):
         """The zero state from which every window and every match starts."""
         d_inner, dtype = EXPAND * self.d_model, self.final_norm.scale.dtype
         heads, channels = d_inner // self.headdim, d_inner + 2 * self.d_state
-        ssm = (self.n_layers, *batch_shape, heads, self.headdim, self.d_state)
-        conv = (self.n_layers, *batch_shape, channels, CONV_WIDTH - 1)
-        return Mamba2State(ssm=jnp.zeros(ssm, dtype), conv=jnp.zeros(conv, dtype))
+        ssm = (*batch_shape, heads, self.headdim, self.d_state)
+        conv = (*batch_shape, channels, CONV_WIDTH - 1)
+        layers = range(self.n_layers)
+        return Mamba2State(
+            ssm=tuple(jnp.zeros(ssm, dtype) for _ in layers),
+            conv=tuple(jnp.zeros(conv, dtype) for _ in layers),
+        )
 
     def __call__(self, float_ctx: jax.Array, int_ctx: jax.Array, next_ctrl: jax.Array) -> Outputs:
         """Windowed: float_ctx (*b, K, F), int_ctx (*b, K, I), next_ctrl (*b, C), any K >= 1.
@@ -180,7 +203,19 @@ class FrameStackMamba2(nnx.Module):
         """
         if self.variant.control_first:
             float_ctx = self._shift_controls(float_ctx, next_ctrl[..., None, :])
-        h, _, _ = self._backbone(float_ctx, int_ctx, None, last_only=True)
+        return self.window(self._project(float_ctx, int_ctx)[0], next_ctrl)
+
+    def project(
+        self, float_seq: jax.Array, int_seq: jax.Array, next_ctrl_seq: jax.Array
+    ) -> Projected:
+        """What `window` takes, of each of T frames and the controllers after it."""
+        if self.variant.control_first:
+            float_seq = put_controls(self.cfg, float_seq, next_ctrl_seq)
+        return self._project(float_seq, int_seq)[0]
+
+    def window(self, frames: Projected, next_ctrl: jax.Array) -> Outputs:
+        """`__call__` on frames that are projected: of a window all but the newest were before."""
+        h, _, _ = self._backbone(frames, None, last_only=True)
         return self._heads(h[..., -1, :], next_ctrl)
 
     def step(
@@ -194,7 +229,8 @@ class FrameStackMamba2(nnx.Module):
         floats = float_frame[..., None, :]
         if self.variant.control_first:
             floats = put_controls(self.cfg, floats, next_ctrl[..., None, :])
-        h, state, _ = self._backbone(floats, int_frame[..., None, :], state, chunk_size=0)
+        frame, _ = self._project(floats, int_frame[..., None, :])
+        h, state, _ = self._backbone(frame, state, chunk_size=0)
         return state, self._heads(h[..., 0, :], next_ctrl)
 
     def sequence(
@@ -208,7 +244,8 @@ class FrameStackMamba2(nnx.Module):
         """`step` over T frames at once: (*b, T, F), (*b, T, I), (*b, T, C) -> (*b, T, width)."""
         if self.variant.control_first:
             float_seq = put_controls(self.cfg, float_seq, next_ctrl_seq)
-        h, state, _ = self._backbone(float_seq, int_seq, state, chunk_size=chunk_size)
+        frames, _ = self._project(float_seq, int_seq)
+        h, state, _ = self._backbone(frames, state, chunk_size=chunk_size)
         return self._heads(h, next_ctrl_seq), state
 
     def trace(
@@ -217,10 +254,11 @@ class FrameStackMamba2(nnx.Module):
         """Every intermediate of a windowed pass, scanned frame by frame."""
         if self.variant.control_first:
             float_ctx = self._shift_controls(float_ctx, next_ctrl[..., None, :])
-        h, _, taps = self._backbone(float_ctx, int_ctx, None, chunk_size=0)
+        frames, first = self._project(float_ctx, int_ctx)
+        h, _, taps = self._backbone(frames, None, chunk_size=0)
         ctrl = self.ctrl_proj(next_ctrl)
         last = h[..., -1, :]
-        return taps | {"final_norm": last, "ctrl_proj": ctrl, "h": last + ctrl}
+        return first | taps | {"final_norm": last, "ctrl_proj": ctrl, "h": last + ctrl}
 
     def _heads(self, h: jax.Array, next_ctrl: jax.Array) -> Outputs:
         h = h + self.ctrl_proj(next_ctrl)
@@ -231,36 +269,42 @@ class FrameStackMamba2(nnx.Module):
     def _shift_controls(self, floats: jax.Array, next_ctrl: jax.Array) -> jax.Array:
         """A window whose every row holds the controllers of the row after it."""
         pads = controllers(self.cfg, floats[..., 1:, :])
-        pads = pads.reshape(*pads.shape[:-2], -1)
+        pads = jax.lax.collapse(pads, -2)
         after = jnp.concatenate([pads, next_ctrl[..., : pads.shape[-1]]], axis=-2)
         return put_controls(self.cfg, floats, after)
 
-    def _backbone(self, floats, ints, state, chunk_size=None, last_only=False):
-        """Returns (*b, T, d_model) after the final norm (T = 1 if `last_only`), state, taps."""
-        length = floats.shape[-2]
-        if length == 0:
+    def _project(self, floats, ints):
+        """Returns `Projected` and taps."""
+        if floats.shape[-2] == 0:
             raise AwmError("the context has no frames; give at least one")
-        if chunk_size is None:
-            chunk_size = self.chunk_size or DEFAULT_CHUNK
-        if state is None:
-            state = self.init_state(floats.shape[:-2])
         encoded = self.encoder(floats, ints)
         if self.variant.geometry:
             extra = geometry(self.cfg, floats, ints)
             encoded = jnp.concatenate([encoded, extra.astype(encoded.dtype)], axis=-1)
         x = self.frame_proj(encoded)
-        taps = {"frame_enc": encoded, "frame_proj": x}
+        normed = self.layers[0].norm(x)
+        taps = {"frame_enc": encoded, "frame_proj": x, "L0_norm": normed}
+        return Projected(x, self.layers[0].mamba.in_proj(normed)), taps
+
+    def _backbone(self, frames, state, chunk_size=None, last_only=False):
+        """Returns (*b, T, d_model) after the final norm (T = 1 if `last_only`), state, taps."""
+        if chunk_size is None:
+            chunk_size = self.chunk_size or DEFAULT_CHUNK
+        if state is None:
+            state = self.init_state(frames.x.shape[:-2])
+        x, projected, taps = frames.x, frames.inner, {}
         ssm_states, conv_states = [], []
         for i, layer in enumerate(self.layers):
             only = last_only and i == self.n_layers - 1
-            normed = layer.norm(x)
+            if i:
+                taps[f"L{i}_norm"] = normed = layer.norm(x)
+                projected = layer.mamba.in_proj(normed)
             out, ssm, conv, inner = layer.mamba(
-                normed, state.ssm[i], state.conv[i], chunk_size, only
+                projected, state.ssm[i], state.conv[i], chunk_size, only
             )
             x = (x[..., -1:, :] if only else x) + out
             ssm_states.append(ssm)
             conv_states.append(conv)
-            taps[f"L{i}_norm"] = normed
             taps |= {f"L{i}_{name}": value for name, value in inner.items()}
-        state = Mamba2State(ssm=jnp.stack(ssm_states), conv=jnp.stack(conv_states))
+        state = Mamba2State(ssm=tuple(ssm_states), conv=tuple(conv_states))
         return self.final_norm(x), state, taps

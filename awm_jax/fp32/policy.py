@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from awm_jax.encoding import POLICY_OUTPUTS, EncodingConfig
+from awm_jax.errors import AwmError
 from awm_jax.fp32.layers import FrameEncoder, Heads
 from awm_jax.fp32.mlp import Trunk, flatten_frames
 
@@ -51,7 +52,12 @@ class PolicyMLP(nnx.Module):
         """float_ctx (*b, K, F), int_ctx (*b, K, I), predict_player 0 or 1 (static).
 
         Returns `analog_pred` (*b, 5) in [0, 1] and raw `button_logits` (*b, 8).
+
+        Raises:
+          AwmError: another player.
         """
+        if predict_player not in (0, 1):
+            raise AwmError(f"predict_player is {predict_player}; the players are 0 and 1")
         if predict_player == 1:
             float_ctx, int_ctx = swap_players(self.cfg, float_ctx, int_ctx)
         out = self.heads(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
-from awm_jax.fp32.mamba2 import FrameStackMamba2, Mamba2State
+from awm_jax.fp32.mamba2 import FrameStackMamba2, Mamba2State, Projected
 from awm_jax.fp32.mlp import FrameStackMLP
 from awm_jax.fp32.network import Network
 from awm_jax.fp32.policy import swap_players
@@ -22,11 +22,12 @@ from awm_jax.game.transition import knocked_out, match_transition
 class Fp32State:
     """Attributes:
     frames: the last K frames, (K, F) and (K, I).
-    recurrent: what the network has absorbed, all frames but the newest; None when windowed.
+    seen: of all frames but the newest, what a recurrent network has absorbed, or what a windowed
+      one has computed of each (K - 1, ...); None of an MLP.
     """
 
     frames: Frames
-    recurrent: Mamba2State | None
+    seen: Mamba2State | Projected | None
 
 
 @jax.tree_util.register_dataclass
@@ -80,11 +81,13 @@ class Fp32World:
                 f"{seed.floats.shape[0]} seed frames, this world needs {self.context_len}"
             )
         seed = jax.tree.map(jnp.asarray, seed)
-        if not self.recurrent:
-            return Fp32State(seed, None)
         model = self.network.module()
+        if isinstance(model, FrameStackMLP) or (not self.recurrent and self.context_len == 1):
+            return Fp32State(seed, None)
         before = jax.tree.map(lambda v: v[:-1], seed)
         ctrl = self._next_ctrl(seed.floats[1:], seed.floats[:-1])
+        if not self.recurrent:
+            return Fp32State(seed, model.project(before.floats, before.ints, ctrl))
         state = model.init_state(())
         if self.context_len > 1:
             _, state = model.sequence(before.floats, before.ints, ctrl, state)
@@ -95,12 +98,18 @@ class Fp32World:
         model = self.network.module()
         last = jax.tree.map(lambda v: v[-1], state.frames)
         ctrl = control_features(self.cfg, pads, controllers(self.cfg, last.floats))
-        if state.recurrent is None:
-            recurrent, outputs = None, model(state.frames.floats, state.frames.ints, ctrl)
+        seen = state.seen
+        if seen is None:
+            outputs = model(state.frames.floats, state.frames.ints, ctrl)
+        elif isinstance(seen, Mamba2State):
+            seen, outputs = model.step(seen, last.floats, last.ints, ctrl)
         else:
-            recurrent, outputs = model.step(state.recurrent, last.floats, last.ints, ctrl)
+            newest = model.project(last.floats[None], last.ints[None], ctrl[None])
+            window = jax.tree.map(lambda *rows: jnp.concatenate(rows), seen, newest)
+            outputs = model.window(window, ctrl)
+            seen = jax.tree.map(lambda rows: rows[1:], window)
         frame = match_transition(self.cfg, last, outputs, pads, model.variant.game_rules)
-        return Fp32State(state.frames.push(frame), recurrent), frame
+        return Fp32State(state.frames.push(frame), seen), frame
 
     def observe(self, state: Fp32State, player: int) -> Frames:
         """The last K frames, the player's own block first (a swap, not a mirror)."""

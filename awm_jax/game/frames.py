@@ -100,12 +100,11 @@ def control_features(cfg: EncodingConfig, pads: jax.Array, before: jax.Array) ->
       pads: (*b, 2, 13) both controllers of the frame.
       before: (*b, 2, 13) those of the frame before (only press events look at them).
     """
-    lead = pads.shape[:-2]
-    parts = [pads.reshape(*lead, -1)]
+    parts = [pads]
     if cfg.press_events:
         fresh = (pads > 0.5) & (before < 0.5)
-        parts.append(fresh[..., len(ANALOG) :].astype(pads.dtype).reshape(*lead, -1))
+        parts.append(fresh[..., len(ANALOG) :].astype(pads.dtype))
     if cfg.ctrl_threshold_features:
         beyond = jnp.abs(pads[..., : len(ANALOG)]) > ANALOG_THRESHOLD
-        parts.append(beyond.astype(pads.dtype).reshape(*lead, -1))
-    return jnp.concatenate(parts, axis=-1)
+        parts.append(beyond.astype(pads.dtype))
+    return jnp.concatenate([jax.lax.collapse(part, -2) for part in parts], axis=-1)

@@ -69,7 +69,7 @@ def match_transition(
         age = columns(cfg).int_index["state_age"]
         counted = jnp.minimum(before[..., age] + 1, cfg.state_age_embed_vocab - 1)
         after = after.at[..., age].set(jnp.where(same, counted, 0))
-        ints = _join(after.reshape(*ints.shape[:-1], -1), ints[..., -1:])
+        ints = _join(jax.lax.collapse(after, -2), ints[..., -1:])
     else:
         age = columns(cfg)["state_age"]
         old = _players(last.floats, cfg.float_per_player)[..., age]
@@ -170,7 +170,7 @@ def _next_floats(cfg, floats, outputs, pads):
 
     def per_player(name):
         value = outputs[name]
-        return value.reshape(*value.shape[:-1], 2, -1)
+        return _players(value, value.shape[-1] // 2)
 
     moved = _join(per_player("continuous_delta"), per_player("velocity_delta"))
     binary = (per_player("binary_logits") > 0).astype(blocks.dtype)

@@ -108,7 +108,7 @@ def world_loss(
     names = CORE + VELOCITY
 
     def players(value):
-        return value.reshape(*value.shape[:-1], 2, -1)
+        return value.reshape(*value.shape[:-1], 2, value.shape[-1] // 2)
 
     def units(value, part):
         return value / scales[part].reshape((1,) * (value.ndim - 1) + (-1,))

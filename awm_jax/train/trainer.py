@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from awm_jax.compiler import PLAIN_PRODUCTS
 from awm_jax.errors import AwmError
 from awm_jax.files import write_atomically
 
@@ -145,7 +146,7 @@ def make_step(job: Job, config: TrainConfig) -> Callable[..., tuple[Run, dict[st
     """The jitted step: (run, batch, phase) -> (run, metrics). Kept, so that it compiles once."""
     tx = optimiser(config)
 
-    @functools.partial(jax.jit, static_argnums=2, donate_argnums=0)
+    @functools.partial(jax.jit, static_argnums=2, donate_argnums=0, compiler_options=PLAIN_PRODUCTS)
     def step(run: Run, batch: Any, phase: Any) -> tuple[Run, dict[str, jax.Array]]:
         with jax.default_matmul_precision(config.precision):
             grad = jax.value_and_grad(job.loss, has_aux=True)

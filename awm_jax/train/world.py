@@ -181,7 +181,7 @@ class WorldJob:
         net = self.network(params).module()
 
         def clear(value):
-            new = fresh.reshape(1, -1, *(1,) * (value.ndim - 2))
+            new = fresh.reshape(-1, *(1,) * (value.ndim - 1))
             return jax.lax.stop_gradient(jnp.where(new, jnp.zeros_like(value), value))
 
         state = jax.tree.map(clear, carry)
@@ -227,7 +227,7 @@ class WorldJob:
             return Frames(gather(floats, offset), gather(ints, offset))
 
         outputs = jax.tree.map(lambda *p: jnp.concatenate([v[:, -1] for v in p]), *pieces)
-        state = jax.tree.map(lambda *s: jnp.concatenate(s, axis=1), *states)
+        state = jax.tree.map(lambda *s: jnp.concatenate(s), *states)
         flowing = _flowing(cfg).reshape(1, -1)
 
         def made(last, outputs, pads):

@@ -13,6 +13,7 @@ from awm_jax.encoding import POLICY_OUTPUTS, EncodingConfig, int_vocabs, world_o
 from awm_jax.errors import AwmError
 from awm_jax.fp32 import FrameStackMamba2, check_ints
 from awm_jax.fp32.policy import swap_players
+from awm_jax.variant import Variant
 
 CFG = EncodingConfig(state_age_as_embed=True, projectiles=True, state_flags=True, hitstun=True)
 DIMS = {
@@ -214,3 +215,19 @@ def test_weights_are_arguments():
         results.append(run(weights, graph, *inputs)["velocity_delta"])
     assert traces == 1
     assert (results[0] != results[1]).any()
+
+
+def test_batch_zero_of_a_variant():
+    cfg = EncodingConfig(press_events=True, state_flags=True, hitstun=True)
+    variant = Variant(control_first=True, geometry=True, head_hidden=8)
+    model = FrameStackMamba2(cfg, **DIMS["mamba2"], variant=variant, rngs=nnx.Rngs(0))
+    shapes = (3, cfg.float_per_player * 2), (3, 2 * cfg.int_per_player + 1)
+    floats, ints = jnp.zeros((0, *shapes[0])), jnp.zeros((0, *shapes[1]), jnp.int32)
+    outputs = model(floats, ints, jnp.zeros((0, cfg.ctrl_conditioning_dim)))
+    assert outputs["binary_logits"].shape == (0, cfg.predicted_binary_dim)
+
+
+def test_a_policy_knows_two_players():
+    policy, inputs = seeded_network("policy", CFG, K, DIMS["policy"]), _inputs("policy")
+    with pytest.raises(AwmError, match="predict_player is 2"):
+        policy(*inputs, predict_player=2)

@@ -82,7 +82,7 @@ def test_both_parts_of_the_state_matter(network, sequence, stepped):
     right, call = stepped[1][3], compiled(network, "sequence")
     want = call(*rest, right)[0]["continuous_delta"]
     for name in ("ssm", "conv"):
-        wrong = dataclasses.replace(right, **{name: jnp.zeros_like(getattr(right, name))})
+        wrong = dataclasses.replace(right, **{name: getattr(network.init_state((BATCH,)), name)})
         assert np.abs(call(*rest, wrong)[0]["continuous_delta"] - want).max() > 1e-3
 
 
@@ -107,7 +107,7 @@ def test_scan_carries_the_state(network, sequence, stepped):
     one = tuple(value[1] for value in sequence)
     state, outputs = compiled(network, frames)(*one)
     _assert_close(outputs, {name: value[1] for name, value in stepped[0].items()})
-    _assert_close(state, jax.tree.map(lambda v: v[:, 1], stepped[1][-1]))
+    _assert_close(state, jax.tree.map(lambda v: v[1], stepped[1][-1]))
 
 
 def test_vmap_over_matches(network, step, sequence, stepped):
@@ -116,21 +116,21 @@ def test_vmap_over_matches(network, step, sequence, stepped):
     for t in range(3):
         states, outputs = jax.vmap(step)(states, *(value[:, t] for value in sequence))
     _assert_close(outputs, {name: value[:, 2] for name, value in stepped[0].items()})
-    want = jax.tree.map(lambda v: jnp.moveaxis(v, 1, 0), stepped[1][2])
-    _assert_close(states, want)
+    _assert_close(states, stepped[1][2])
 
 
 def test_the_conv_state_is_the_last_inputs_oldest_first(network, stepped):
     for before, after in zip(stepped[1], stepped[1][1:], strict=False):
-        np.testing.assert_array_equal(after.conv[..., :2], before.conv[..., 1:])
+        for new, old in zip(after.conv, before.conv, strict=True):
+            np.testing.assert_array_equal(new[..., :2], old[..., 1:])
 
 
 @pytest.mark.parametrize("batch", [(), (2,), (0,), (2, 3)])
 def test_the_zero_state(network, batch):
     state = network.init_state(batch)
     assert isinstance(state, Mamba2State)
-    assert state.ssm.shape == (3, *batch, 4, 8, 6)
-    assert state.conv.shape == (3, *batch, 32 + 12, 3)
+    assert [ssm.shape for ssm in state.ssm] == [(*batch, 4, 8, 6)] * 3
+    assert [conv.shape for conv in state.conv] == [(*batch, 32 + 12, 3)] * 3
     for leaf in jax.tree.leaves(state):
         assert leaf.dtype == jnp.float32
         assert not leaf.any()
@@ -149,10 +149,10 @@ def test_the_state_is_an_immutable_typed_pytree(network, step, sequence):
     with pytest.raises(dataclasses.FrozenInstanceError):
         state.ssm = state.ssm
     leaves, tree = jax.tree.flatten(state)
-    assert len(leaves) == 2
+    assert len(leaves) == 6
     assert isinstance(jax.tree.unflatten(tree, leaves), Mamba2State)
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
-    assert paths == [".ssm", ".conv"]
+    assert paths == [f".{name}[{layer}]" for name in ("ssm", "conv") for layer in range(3)]
     new, _ = step(state, *(value[:, 0] for value in sequence))
     assert isinstance(new, Mamba2State)
     assert not any(leaf.any() for leaf in jax.tree.leaves(state))
@@ -180,7 +180,7 @@ def test_an_empty_sequence(network, sequence):
 
 def test_batch_zero(network, step, sequence):
     state, outputs = step(network.init_state((0,)), *(value[:0, 0] for value in sequence))
-    assert state.ssm.shape[1] == 0
+    assert [ssm.shape[0] for ssm in state.ssm] == [0] * 3
     assert outputs["binary_logits"].shape == (0, CFG.predicted_binary_dim)
 
 
