@@ -34,7 +34,7 @@ CACHE := JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax/$(CPU) \
 PYTEST := DO_NOT_TRACK=1 PYTHONSAFEPATH=1 AWM_TEST_INSTALLED=1 $(CACHE) $(BIN)/pytest \
 	-n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-long test-er onchain lint lock clean
+.PHONY: demo test test-long test-er cartridge onchain lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -50,6 +50,22 @@ test-long: lint
 test-er: $(VENV)/.test
 	@$(BIN)/awm er install
 	@$(PYTEST) -m er -n 0 tests/solana $(ARGS)
+
+# The embedded cartridge anew from real games (../shared/replays, or REPLAYS=folder): a night on two
+# cores, an hour with a GPU; killed, it goes on. LICENSED=1 takes games with a stated licence alone.
+REPLAYS := ../shared/replays
+LICENSED :=
+RUN := runs/cartridge$(if $(LICENSED),-licensed)
+POLICIES := fox falco marth
+cartridge: $(VENV)/.test
+	$(BIN)/awm data build $(REPLAYS) --output $(RUN)/data $(if $(LICENSED),--licensed)
+	$(BIN)/awm train world $(RUN)/data $(RUN)/world
+	@set -e; for name in $(POLICIES); do \
+	  $(BIN)/awm train policy $(RUN)/data $(RUN)/$$name --character $$name; done
+	$(BIN)/awm train cartridge $(RUN)/data --world $(RUN)/world/world.safetensors \
+	  $(foreach name,$(POLICIES),--policy $(name)=$(RUN)/$(name)/policy.safetensors) \
+	  --output $(RUN)/$(if $(LICENSED),licensed,melee) --overwrite
+	@echo "To ship it, put $(RUN)/$(if $(LICENSED),licensed,melee) in the place of awm_jax/cartridges/melee"
 
 # The Solana program and its C header; needs Debian 12's clang 14.
 onchain: $(VENV)/.test

@@ -29,7 +29,8 @@ class Variant:
     geometry: each frame vector ends with both players' `geometry` features.
     head_hidden: width of a linear layer with ReLU before the heads; 0 for none.
     game_rules: the score and the counters follow `awm_jax.game.rules`: `dynamics_pred` says how
-      the counters change, what it says of stocks is not looked at. Needs state_age as embedding.
+      the counters change, and in place of stocks the log-odds of new damage, without which percent
+      stays. Needs state_age as embedding.
     """
 
     control_first: bool = False

@@ -183,9 +183,22 @@ def evaluate(
     ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="JSON file.")] = None,
     picture: Annotated[str | None, typer.Option(metavar="PNG", help="Curves.")] = None,
+    free_run: Annotated[
+        bool,
+        typer.Option("--free-run", help="Let its policies fight instead, beside real games."),
+    ] = False,
+    matches: Annotated[int, typer.Option(min=1, help="Of a free run.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of a free run.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Judge a world on real games with real controllers, beside what needs no network."""
+    """Judge a world on real games with real controllers, beside what needs no network.
+
+    With --free-run the policies of a cartridge play whole matches, and how they fight, fall and end
+    stands beside the same statistics of real games.
+    """
+    if free_run:
+        _free_run(world, folder, split, matches, seed, output, as_json)
+        return
     from awm_jax.train import evaluate as judging
     from awm_jax.train.data import open_data
     from awm_jax.train.report import table
@@ -221,6 +234,28 @@ def evaluate(
         if values.get("worse_than_copy"):
             fields = dict.fromkeys(w.rsplit(" h ", 1)[0] for w in values["worse_than_copy"])
             print(f"{name} is worse than {judging.COPY} somewhere in: {', '.join(fields)}")
+
+
+def _free_run(
+    world: str, folder: str, split: str, matches: int, seed: int, output: str | None, as_json: bool
+) -> None:
+    from awm_jax.files import write_atomically
+    from awm_jax.train.data import open_data
+    from converters.cartridge import is_cartridge, read_cartridge
+    from crank import freerun
+    from crank.batch_cli import rates
+
+    if not is_cartridge(world):
+        raise AwmError(f"{world}: a free run needs a cartridge with policies")
+    policies = sorted(read_cartridge(world).policies)
+    real = freerun.real_games(open_data(folder, split, ("speed_air_x", "hitlag")))
+    with rates("playing", matches) as shown:
+        games = freerun.free_games(world, policies, matches, seed=seed, on_progress=shown)
+        free = freerun.summarise(map(freerun.measure, games))
+    reports = {"free run": free, "real games": freerun.summarise(map(freerun.measure, real))}
+    if output:
+        write_atomically(output, json.dumps(reports, indent=1) + "\n")
+    print(json.dumps(reports) if as_json else freerun.table(*reports.values()))
 
 
 def _network(path: str) -> Network:

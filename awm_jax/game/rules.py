@@ -27,7 +27,8 @@ DEATHS = {0: 0, 1: 0, 2: 0, 4: 131, 7: 43}
 """action -> frames since it began at which it takes the stock."""
 SHIELD = 60.0
 LEAST_HIT = 0.5
-"""No hit takes less percent than this. A world that says less says that nothing hit."""
+"""No hit takes less percent than this. Whether there is one, a world says where others say stocks:
+by the log-odds of new damage."""
 COUNTERS = ("hitlag", "combo_count", "hitstun")
 """Always whole: worlds predict how they change, and that is rounded."""
 BIRTH_PLACES = {

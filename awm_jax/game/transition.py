@@ -124,8 +124,9 @@ def _ruled(cfg, old, new, before, said, stage):
             counted = jnp.round((old[..., at] + new[..., at]) / scaled(name)) * scaled(name)
             new = new.at[..., at].set(counted.astype(new.dtype))
     at = where["percent"]
-    hit = new[..., at] - old[..., at] >= rules.LEAST_HIT * scaled("percent")
-    new = new.at[..., at].set(jnp.where(hit, new[..., at], old[..., at]))
+    struck = jnp.maximum(new[..., at], old[..., at] + rules.LEAST_HIT * scaled("percent"))
+    hit = new[..., where["stocks"]] > 0
+    new = new.at[..., at].set(jnp.where(hit, struck, old[..., at]))
 
     still = rules.is_still(action) & rules.is_still(was)
     for name in ("x", "y"):

@@ -143,8 +143,9 @@ class Int8World:
                 start += vocab
         if self.arch.variant.game_rules:
             percent = where["percent"] - where.core.start
-            hit = core[:, percent] >= LEAST_HIT
-            core = core.at[:, percent].set(jnp.where(hit, core[:, percent], 0))
+            hit = dynamics[:, where["stocks"] - where.dynamics.start] > 0
+            struck = jnp.maximum(core[:, percent], LEAST_HIT)
+            core = core.at[:, percent].set(jnp.where(hit, struck, 0))
             counted = last.cont[:, where.dynamics] + dynamics
             dynamics = (counted + frames.UNIT // 2 >> 16) << 16
         cont = last.cont.at[:, where.core].add(core)

@@ -74,14 +74,15 @@ def cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(logits, axis=-1) - jnp.sum(hot * logits, axis=-1)
 
 
-def _hit_losses(said: jax.Array, rise: jax.Array, hit: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of the change of percent that a network says (*b, 2), where less than `LEAST_HIT` is none.
+def _hit_losses(
+    said: jax.Array, logit: jax.Array, rise: jax.Array, hit: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Of what a network says of new damage (*b, 2): its percent, and the log-odds of any.
 
-    One number says both whether something hits (below that, its distance from it is the log-odds)
-    and how hard. Returns the mean error of the second on hits, and the cross-entropy of the first.
+    Returns the mean error of the first on hits, and the cross-entropy of the second. Errors of a
+    few percent count nearly by their squares: damage is to be right on average.
     """
-    amount = jnp.mean(hit * robust(said - rise, 1.0))
-    logit = said - LEAST_HIT
+    amount = jnp.mean(hit * robust(said - rise, 5.0))
     return amount, jnp.mean(jax.nn.softplus(logit) - hit * logit)
 
 
@@ -147,9 +148,13 @@ def world_loss(
     groups |= {name: (name,) for name in ("percent", "shield", *dynamics)}
     if game_rules:
         said = moved[..., CORE.index("percent")]
+        logit = players(outputs["dynamics_pred"])[..., dynamics.index("stocks")]
         groups = {name: members for name, members in groups.items() if name not in SCORE}
         parts["percent"], parts["hit"] = _hit_losses(
-            said / cfg.percent_scale, rise / cfg.percent_scale, new_damage.astype(last.dtype)
+            said / cfg.percent_scale,
+            logit / cfg.stocks_scale,
+            rise / cfg.percent_scale,
+            new_damage.astype(last.dtype),
         )
         total += config.percent * parts["percent"] + config.hit_said * parts["hit"]
     for part, members in groups.items():

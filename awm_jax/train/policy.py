@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from awm_jax.encoding import ANALOG, CONTROLLER, STICKS, EncodingConfig, columns
+from awm_jax.encoding import ANALOG, STICKS, EncodingConfig, columns
 from awm_jax.errors import AwmError
 from awm_jax.fp32 import PolicyMLP
 from awm_jax.fp32.network import Network
@@ -44,8 +44,8 @@ class PolicyConfig:
     character: internal id of whom to clone, None for everybody.
     player: hash of a person, as the games' list has it, None for everybody.
     batch: samples a step.
-    change: how much more often frames are drawn on which something is pressed or moves.
-    change_weight: how much more their changed buttons count in the loss.
+    change: share of samples drawn among frames on which something is pressed or moves. Buttons
+      are weighed back: a match draws them by their probability, which must be people's.
     blind: probability that a sample's own former controllers are at rest.
     mirror: probability of the mirrored game.
     judge_samples: of the valid split.
@@ -61,7 +61,6 @@ class PolicyConfig:
     seed: int = 0
     batch: int = 512
     change: float = 0.5
-    change_weight: float = 3.0
     blind: float = 0.3
     mirror: float = 0.5
     judge_samples: int = 8192
@@ -157,12 +156,9 @@ class PolicyJob:
         self.config = config
         self.samples = Samples(train, config)
         self.valid = Samples(valid, config) if valid is not None else None
-        pressed = np.zeros(len(CONTROLLER) - len(ANALOG))
-        rng = np.random.default_rng([config.seed, 0, 1])
-        for _ in range(8):
-            pressed += self.samples.draw(rng, 1024, config.change)[2][:, len(ANALOG) :].mean(0) / 8
-        # A rare button's presses weigh more, up to tenfold: at 5% of frames as much as the rest.
-        self.press_weight = np.clip(np.sqrt((1 - pressed) / (pressed + 1e-3)), 1, 10)
+        share = len(self.samples.acting) / len(self.samples.all)
+        rest = 1 - config.change
+        self.weights = 1 / (rest + config.change / share), 1 / rest if rest else 0.0
         self.template = Network.of(
             PolicyMLP(
                 config.encoding,
@@ -211,29 +207,32 @@ class PolicyJob:
         n = len(ANALOG)
         analog = jnp.mean(robust(outputs["analog_pred"] - pad[:, :n], 0.02))
         logits, pressed = outputs["button_logits"], pad[:, n:]
-        changed = (pressed != last[:, n:]).astype(logits.dtype)
-        heavy = jnp.asarray(self.press_weight, logits.dtype).reshape(1, -1)
-        weight = (1 + self.config.change_weight * changed) * (1 + (heavy - 1) * pressed)
+        moved = jnp.abs(pad[:, :n] - last[:, :n]) > MOVED
+        acts = jnp.any(moved, axis=-1) | jnp.any(pressed != last[:, n:], axis=-1)
+        weight = jnp.where(acts, *self.weights)[:, None]
         buttons = jnp.mean(weight * (jax.nn.softplus(logits) - pressed * logits))
         metrics = {"analog": analog, "buttons": buttons}
         return 4 * analog + buttons, (carry, metrics)
 
     def judge(self, params: Params) -> Metrics:
-        """On frames as they come: stick error, and of fresh presses and of all frames what the
-        clone presses; `copies` is the share of buttons that it leaves as they were on frames where
-        the person changed one."""
+        """On frames as they come, buttons drawn as in a match: the stick's error, what the clone
+        presses, freshly and in all, beside the person; `copies` is the share of buttons that it
+        leaves as they were on frames where the person changed one."""
         if self.valid is None:
             return {}
         rng = np.random.default_rng([self.config.seed, 2])
         floats, ints, pad, last = self.valid.draw(rng, self.config.judge_samples, 0.0)
         outputs = jax.device_get(_apply(self.network(params), floats, ints))
         n, sticks = len(ANALOG), len(STICKS)
-        said, real, before = outputs["button_logits"] > 0, pad[:, n:] > 0.5, last[:, n:] > 0.5
+        odds = np.exp(-np.logaddexp(0, -outputs["button_logits"]))
+        said, real, before = odds > rng.random(odds.shape), pad[:, n:] > 0.5, last[:, n:] > 0.5
         fresh, changed = real & ~before, real != before
         return {
             "stick_mae": float(np.abs(outputs["analog_pred"] - pad[:, :n])[:, :sticks].mean()),
             "stick_mae_copy": float(np.abs(last - pad)[:, :sticks].mean()),
             "button_accuracy": float((said == real).mean()),
+            "fresh": float((said & ~before).mean()),
+            "fresh_real": float(fresh.mean()),
             "fresh_recall": float((said & fresh).sum() / max(1, fresh.sum())),
             "copies": float(((said == before) & changed).sum() / max(1, changed.sum())),
             "pressed": float(said.mean()),

@@ -54,14 +54,19 @@ class FreeConfig:
     weight: of its loss beside the one-step loss.
     """
 
-    share: float = 0.35
-    horizons: tuple[int, ...] = (8, 12, 16, 20)
-    every: int = 16
-    weight: float = 1.0
+    share: float = 0.12
+    horizons: tuple[int, ...] = (12, 20)
+    every: int = 32
+    weight: float = 0.5
 
 
 SMALL_VARIANT = Variant(control_first=True, geometry=True, head_hidden=192, game_rules=True)
-STREAMS, LOSS, FREE, TRAIN = StreamConfig(), LossConfig(), FreeConfig(), TrainConfig(steps=30_000)
+STREAMS, LOSS, FREE, TRAIN = (
+    StreamConfig(),
+    LossConfig(),
+    FreeConfig(),
+    TrainConfig(steps=45_000, rate=1.5e-3),
+)
 
 
 @dataclasses.dataclass(frozen=True)

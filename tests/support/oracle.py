@@ -311,16 +311,19 @@ class World:
         cfg, names = self.cfg, cont_names(self.cfg)
         dynamics = ["hitlag", "stocks", "combo_count"] + (["hitstun"] if cfg.hitstun else [])
         cont, ints = last.cont.copy(), last.ints.copy()
-        rows, at = iter(numbers), 0
+        rows, at, damage = iter(numbers), 0, [0, 0]
         for group in (CORE, VELOCITY, dynamics):
             for player in (0, 1):
                 for name in group:
                     j = names.index(name)
                     change, rules = int(next(rows)), self.arch.variant.game_rules
                     if rules and name == "stocks":
+                        if change > 0:
+                            cont[player, names.index("percent")] += damage[player]
                         continue
-                    if rules and name == "percent" and change < UNIT // 2:
-                        change = 0
+                    if rules and name == "percent":
+                        damage[player] = max(change, UNIT // 2)
+                        continue
                     old = 0 if group is dynamics and not rules else cont[player, j]
                     cont[player, j] = fit(old + change)
                     if rules and group is dynamics:

@@ -191,6 +191,29 @@ def test_hits_weigh_more(games):
     assert loss(hit_action=2.0) > loss(hit_action=0.0)
 
 
+def test_a_hit_is_said_in_the_place_of_stocks(games):
+    """By the game's rules: log-odds there, the damage in percent's change, learned from hits."""
+    cfg, config = WORLD.encoding, losses.LossConfig()
+    before = losses.Frames(*data.encode_records(games.games[0][100], 31, cfg))
+    struck = games.games[0][100].copy()
+    struck["percent"][1] += 7
+    now = losses.Frames(*data.encode_records(struck, 31, cfg))
+    quiet = {n: np.zeros(w, np.float32) for n, w in losses_outputs(cfg).items()}
+
+    def parts(odds, damage):
+        outputs = {name: value.copy() for name, value in quiet.items()}
+        outputs["dynamics_pred"].reshape(2, -1)[:, 1] = np.multiply(odds, cfg.stocks_scale)
+        outputs["continuous_delta"].reshape(2, -1)[:, 0] = np.multiply(damage, cfg.percent_scale)
+        state = before.floats, outputs, before, now
+        return losses.world_loss(cfg, config, *state, game_rules=True)[1]
+
+    right = parts((-5, 5), (0, 7))
+    assert right["hit"] < 0.01 and right["percent"] == pytest.approx(0, abs=1e-4)
+    assert parts((5, -5), (0, 7))["hit"] == pytest.approx(5.0067, abs=1e-3)
+    assert parts((-5, 5), (30, 7))["percent"] == pytest.approx(right["percent"], abs=1e-6)
+    assert parts((-5, 5), (0, 2))["percent"] > 0.5
+
+
 def losses_outputs(cfg):
     from awm_jax.encoding import world_outputs
 

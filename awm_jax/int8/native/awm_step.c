@@ -517,6 +517,7 @@ static void move(const awm_machine *m, const i32 *acc, i32 *cont) {
   int widths[3] = {n_core, awm_dim(m, AWM_D_NUMERIC) / 2 - n_core - n_dynamics, n_dynamics};
   int rules = awm_dim(m, AWM_D_GAME_RULES);
   int percent = awm_dim(m, AWM_D_AT_PERCENT), stocks = awm_dim(m, AWM_D_AT_STOCKS);
+  i32 struck[2] = {0, 0};
   int i = 0;
   for (int part = 0; part < 3; part++)
     for (int p = 0; p < 2; p++)
@@ -524,8 +525,15 @@ static void move(const awm_machine *m, const i32 *acc, i32 *cont) {
         i32 *column = cont + p * awm_dim(m, AWM_D_CONT) + starts[part] + j;
         i32 value = mulshift(acc[i] + bias[i], mul[i], s[i]);
         value = clamp((i32)((uint32_t)value << l[i]), AWM_CHANGE_MAX);
-        if (rules && starts[part] + j == percent && value < AWM_LEAST_HIT) value = 0;
-        if (rules && starts[part] + j == stocks) continue;
+        if (rules && starts[part] + j == stocks) {
+          i32 damage = struck[p] < AWM_LEAST_HIT ? AWM_LEAST_HIT : struck[p];
+          if (value > 0) cont[p * awm_dim(m, AWM_D_CONT) + percent] += damage;
+          continue;
+        }
+        if (rules && starts[part] + j == percent) {
+          struck[p] = value;
+          continue;
+        }
         if (part < 2)
           *column += value;
         else
