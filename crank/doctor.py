@@ -36,6 +36,7 @@ def examine() -> dict[str, Any]:
         },
         "devices": _devices(problems),
         "cpu": _cpu(),
+        "engine": _engine(),
         "cache": _cache(problems),
         "extras": {extra: _extra(extra, found) for extra, found in packages.items()},
         "problems": problems,
@@ -110,6 +111,14 @@ def _cpu() -> dict[str, Any]:
     }
 
 
+def _engine() -> str:
+    """What plays integer worlds, and why."""
+    from awm_jax.int8.engine import native_available
+
+    there, why = native_available()
+    return f"native ({why})" if there else f"xla ({why})"
+
+
 def _cache(problems: list[str]) -> dict[str, Any]:
     folder = cache.cache_folder()
     fault = cache.fault(folder)
@@ -131,6 +140,7 @@ def describe(report: dict[str, Any]) -> str:
     lines += [
         f"{'devices':<10} {', '.join(kinds)}",
         f"{'CPU':<10} {cpu['machine']}, {cpu['cores']} cores, {' '.join(cpu['features'])}".rstrip(),
+        f"{'engine':<10} {report['engine']}",
         f"{'cache':<10} {store['folder']}, {store['files']} files, {store['bytes'] / 1e6:.1f} MB",
         "",
     ]

@@ -15,6 +15,7 @@ import numpy as np
 from awm_jax.compiler import PLAIN_PRODUCTS
 from awm_jax.contracts import Agent, View, World
 from awm_jax.errors import AwmError
+from awm_jax.fp32.world import Fp32World
 from awm_jax.game import digest as digests
 from awm_jax.game import rng
 
@@ -137,7 +138,14 @@ def _step(world: World, agents: Agents, rules: Rules, state: MatchState):
 
 
 compiled_reset = jax.jit(match_reset, static_argnames="first")
-compiled_step = jax.jit(_step, donate_argnames="state", compiler_options=PLAIN_PRODUCTS)
+_float_step = jax.jit(_step, donate_argnames="state", compiler_options=PLAIN_PRODUCTS)
+_integer_step = jax.jit(_step, donate_argnames="state")
+
+
+def compiled_step(world: World, agents: Agents, rules: Rules, state: MatchState):
+    """`match_step`, compiled once for each kind of world: (state, what is read of it)."""
+    step = _float_step if isinstance(world, Fp32World) else _integer_step
+    return step(world, agents, rules, state)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -242,11 +242,23 @@ class FrameStackMamba2(nnx.Module):
         chunk_size: int | None = None,
     ) -> tuple[Outputs, Mamba2State]:
         """`step` over T frames at once: (*b, T, F), (*b, T, I), (*b, T, C) -> (*b, T, width)."""
+        h, state, _ = self.trunk(float_seq, int_seq, next_ctrl_seq, state, chunk_size)
+        return self._heads(h, next_ctrl_seq), state
+
+    def trunk(
+        self,
+        float_seq: jax.Array,
+        int_seq: jax.Array,
+        next_ctrl_seq: jax.Array,
+        state: Mamba2State | None = None,
+        chunk_size: int | None = None,
+    ) -> tuple[jax.Array, Mamba2State, dict[str, jax.Array]]:
+        """`sequence` up to the final norm: (*b, T, d_model), the state, every intermediate."""
         if self.variant.control_first:
             float_seq = put_controls(self.cfg, float_seq, next_ctrl_seq)
-        frames, _ = self._project(float_seq, int_seq)
-        h, state, _ = self._backbone(frames, state, chunk_size=chunk_size)
-        return self._heads(h, next_ctrl_seq), state
+        frames, first = self._project(float_seq, int_seq)
+        h, state, taps = self._backbone(frames, state, chunk_size=chunk_size)
+        return h, state, first | taps
 
     def trace(
         self, float_ctx: jax.Array, int_ctx: jax.Array, next_ctrl: jax.Array

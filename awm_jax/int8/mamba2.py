@@ -126,11 +126,10 @@ def trunk_step(
 ) -> tuple[TrunkState, jax.Array]:
     """One frame's codes -> the new state and the final norm's output, (d_model,) wide codes."""
     x = mixed(params.frame_proj, wide, narrow)
-    ssm, conv = [], []
+    ssm, conv = state.ssm, state.conv
     for i, layer in enumerate(params.layers):
-        x, h, window = layer_step(layer, params.tables, arch, x, state.ssm[i], state.conv[i])
-        ssm.append(h)
-        conv.append(window)
+        x, h, window = layer_step(layer, params.tables, arch, x, ssm[i], conv[i])
+        ssm, conv = ssm.at[i].set(h), conv.at[i].set(window)
     norm = params.final_norm
     out = fixed.norm(x, norm.eps, norm.w, norm.shift, params.tables.rsqrt, fixed.WIDE_MAX)
-    return TrunkState(ssm=jnp.stack(ssm), conv=jnp.stack(conv)), out
+    return TrunkState(ssm=ssm, conv=conv), out

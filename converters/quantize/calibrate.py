@@ -15,7 +15,6 @@ import numpy as np
 from flax import nnx
 
 from awm_jax.errors import AwmError
-from awm_jax.fp32.features import put_controls
 from awm_jax.fp32.mamba2 import FrameStackMamba2, Mamba2State
 from awm_jax.game.frames import control_features, controllers
 from awm_jax.int8.mamba2 import DRIVE_ROOM
@@ -149,10 +148,7 @@ def _chunk(graphdef, params, floats, ints, state: Mamba2State):
     cfg = model.cfg
     pads = controllers(cfg, floats)
     ctrl = control_features(cfg, pads[:, 1:], pads[:, :-1])
-    rows = (
-        put_controls(cfg, floats[:, :-1], ctrl) if model.variant.control_first else floats[:, :-1]
-    )
-    h, after, taps = model._backbone(rows, ints[:, :-1], state)
+    h, after, taps = model.trunk(floats[:, :-1], ints[:, :-1], ctrl, state)
     control = model.ctrl_proj(ctrl)
     last = h + control if model.pre_head is None else jax.nn.relu(model.pre_head(h + control))
     outputs = model.heads(last)

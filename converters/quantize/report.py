@@ -20,7 +20,6 @@ from awm_jax.encoding import (
     float_scales,
 )
 from awm_jax.errors import AwmError
-from awm_jax.fp32.features import put_controls
 from awm_jax.fp32.mamba2 import FrameStackMamba2
 from awm_jax.fp32.world import Fp32State, Fp32World
 from awm_jax.game.frames import Frames, control_features, controllers
@@ -200,11 +199,9 @@ def _tap_scale(name: str, scales: dict[str, Any]) -> float:
 
 
 def _float_taps(model, floats, ints) -> dict[str, jax.Array]:
-    cfg, rows = model.cfg, floats[:, :-1]
-    pads = controllers(cfg, floats)
-    if model.variant.control_first:
-        rows = put_controls(cfg, rows, control_features(cfg, pads[:, 1:], pads[:, :-1]))
-    h, _, taps = model._backbone(rows, ints[:, :-1], None)
+    pads = controllers(model.cfg, floats)
+    ctrl = control_features(model.cfg, pads[:, 1:], pads[:, :-1])
+    h, _, taps = model.trunk(floats[:, :-1], ints[:, :-1], ctrl)
     x = taps["frame_proj"]
     found = {"frame_proj": x}
     for i in range(model.n_layers):
