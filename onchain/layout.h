@@ -16,7 +16,7 @@
 #define START_STOCKS (4)
 #define START_JUMPS (2)
 #define LANE_BITS (21)
-#define LANE_WORDS (4)
+#define WIDE_LANES (2)
 #define IMAGE_AT (192)
 #define RECORD_ENTRY_BYTES (8)
 #define RECORD_PARTS (1)

@@ -293,7 +293,7 @@ def header() -> str:
         "START_STOCKS": round(SEED_STOCKS),
         "START_JUMPS": SEED_JUMPS,
         "LANE_BITS": chain_image.LANE_BITS,
-        "LANE_WORDS": chain_image.LANE_WORDS,
+        "WIDE_LANES": chain_image.WIDE_LANES,
         "IMAGE_AT": chain_image.IMAGE_AT,
         "RECORD_ENTRY_BYTES": chain_image.ENTRY_BYTES,
         "RECORD_PARTS": chain_image.PARTS,

@@ -7,7 +7,7 @@ static void shift(i32 *out, const i32 *in, int k, int width) {
 }
 
 /* The categories of the new frame: the largest logit of each head, the first of equals. */
-static void choose(const awm_machine *m, const i32 *logits, i32 *ints) {
+static void choose(const awm_machine *m, const num *logits, i32 *ints) {
   for (int i = 0; i < AWM_CATEGORICAL; i++) {
     int column = awm_dim(m, AWM_D_AT_ACTION + i);
     int vocab = awm_dim(m, AWM_D_VOCAB_0 + column);
@@ -22,9 +22,9 @@ static void choose(const awm_machine *m, const i32 *logits, i32 *ints) {
 }
 
 /* Moves both players' continuous columns by the numeric outputs, in place. */
-static void move(const awm_machine *m, const i32 *acc, i32 *cont) {
-  const i32 *bias = awm_tensor(m, AWM_T_NUMERIC_BIAS), *mul = awm_tensor(m, AWM_T_NUMERIC_M);
-  const i32 *s = awm_tensor(m, AWM_T_NUMERIC_S), *l = awm_tensor(m, AWM_T_NUMERIC_L);
+static void move(const awm_machine *m, const num *acc, i32 *cont) {
+  const num *bias = awm_tensor(m, AWM_T_NUMERIC_BIAS), *mul = awm_tensor(m, AWM_T_NUMERIC_M);
+  const num *s = awm_tensor(m, AWM_T_NUMERIC_S), *l = awm_tensor(m, AWM_T_NUMERIC_L);
   int starts[3] = {awm_dim(m, AWM_D_AT_CORE), awm_dim(m, AWM_D_AT_VELOCITY),
                    awm_dim(m, AWM_D_AT_DYNAMICS)};
   int n_dynamics = awm_dim(m, AWM_D_N_DYNAMICS), n_core = starts[1] - starts[0];
@@ -36,19 +36,19 @@ static void move(const awm_machine *m, const i32 *acc, i32 *cont) {
     for (int p = 0; p < 2; p++)
       for (int j = 0; j < widths[part]; j++, i++) {
         i32 *column = cont + p * awm_dim(m, AWM_D_CONT) + starts[part] + j;
-        i32 value = mulshift(acc[i] + bias[i], mul[i], s[i]);
-        value = clamp((i32)((uint32_t)value << l[i]), AWM_CHANGE_MAX);
+        num value = mulshift(acc[i] + bias[i], mul[i], s[i]);
+        value = clamp(shifted(value, l[i]), AWM_CHANGE_MAX);
         if (rules && starts[part] + j == percent && value < AWM_LEAST_HIT) value = 0;
         if (rules && starts[part] + j == stocks) continue;
         if (part < 2)
-          *column += value;
+          *column += (i32)value;
         else
-          *column = rules ? (*column + value + AWM_UNIT / 2) >> 16 << 16 : value;
+          *column = rules ? (i32)(*column + value + AWM_UNIT / 2) >> 16 << 16 : (i32)value;
       }
 }
 
 /* rules.py: the action of the new frame, where the network chose `said`. */
-static i32 next_action(i32 said, i32 old, i32 age, i32 x, i32 y, const i32 *lines) {
+static i32 next_action(i32 said, i32 old, i32 age, i32 x, i32 y, const num *lines) {
   static const i32 dying[AWM_DYING][3] = AWM_DYING_FRAMES;
   for (int i = 0; i < AWM_DYING; i++)
     if (old == dying[i][0]) return age + 1 < dying[i][1] ? old : dying[i][2];
@@ -70,10 +70,10 @@ static int is_still(i32 action) {
 static void ruled(const awm_machine *m, i32 stage, int player, const i32 *last, i32 was, i32 age,
                   i32 *cont, i32 *action) {
   stage = index_of(stage, awm_dim(m, AWM_D_VOCAB_8));
-  const i32 *place = (const i32 *)awm_tensor(m, AWM_T_BIRTH_PLACES) + 4 * stage;
+  const num *place = (const num *)awm_tensor(m, AWM_T_BIRTH_PLACES) + 4 * stage;
   i32 *x = cont + awm_dim(m, AWM_D_AT_X), *y = cont + awm_dim(m, AWM_D_AT_Y);
   *action = next_action(*action, was, age, *x, *y,
-                        (const i32 *)awm_tensor(m, AWM_T_LINES) + 4 * stage);
+                        (const num *)awm_tensor(m, AWM_T_LINES) + 4 * stage);
   if (is_still(*action) && is_still(was)) {
     *x = last[0];
     *y = last[1];
@@ -101,7 +101,7 @@ static int takes_stock(i32 action, i32 age) {
 /* state_age counts the frames since the action changed; then every column within its limits. */
 static void age_and_limits(const awm_machine *m, const i32 *last_ints, i32 age[2], i32 *cont,
                            i32 *ints) {
-  const i32 *low = awm_tensor(m, AWM_T_LOW), *high = awm_tensor(m, AWM_T_HIGH);
+  const num *low = awm_tensor(m, AWM_T_LOW), *high = awm_tensor(m, AWM_T_HIGH);
   int c = awm_dim(m, AWM_D_CONT), ni = awm_dim(m, AWM_D_INTS), at = awm_dim(m, AWM_D_AT_AGE);
   int action = awm_dim(m, AWM_D_AT_ACTION);
   for (int p = 0; p < 2; p++) {
@@ -117,11 +117,11 @@ static void age_and_limits(const awm_machine *m, const i32 *last_ints, i32 age[2
 }
 
 /* Writes the new frame of one match, whose head outputs are given, and shifts its window. */
-static void transition(const awm_machine *m, const awm_match *match, const i32 *numeric,
-                       const i32 *binary, const i32 *logits) {
+static void transition(const awm_machine *m, const awm_match *match, const num *numeric,
+                       const num *binary, const num *logits) {
   int c = awm_dim(m, AWM_D_CONT), nb = awm_dim(m, AWM_D_BINARY), ni = awm_dim(m, AWM_D_INTS);
   int k = awm_dim(m, AWM_D_CONTEXT_LEN), at = awm_dim(m, AWM_D_AT_AGE);
-  const i32 *bias = awm_tensor(m, AWM_T_BINARY_BIAS);
+  const num *bias = awm_tensor(m, AWM_T_BINARY_BIAS);
   int action = awm_dim(m, AWM_D_AT_ACTION);
   i32 last_ints[2 * AWM_MAX_INTS], age[2], places[2][2];
   i32 stage = match->stage[k - 1];

@@ -16,6 +16,17 @@
 typedef int32_t i32;
 typedef int16_t i16;
 typedef int8_t i8;
+typedef AWM_NUM num;
+typedef AWM_UNUM unum;
+typedef AWM_CODE code;
+
+/* What a build may add to the loops over elements, and to the start of each part of a frame. */
+#ifndef AWM_UNROLL
+#define AWM_UNROLL
+#endif
+#ifndef AWM_PART
+#define AWM_PART(name)
+#endif
 
 #include "awm_fixed.h"
 
@@ -86,10 +97,11 @@ static void absorb_window(const awm_machine *m, const work *w, const awm_match *
 /* w->x (rows, n) hidden codes as the input of a product. */
 static void to_codes(const work *w, int n) {
   for (int r = 0; r < w->rows; r++) {
-    const i32 *restrict h = w->x + (size_t)r * w->x_stride;
-    i16 *restrict codes = w->wide + (size_t)r * w->code_stride;
-    for (int i = 0; i < n; i++) codes[i] = (i16)h[i];
-    memset(codes + n, 0, sizeof(i16) * (size_t)(awm_padded(n) - n));
+    const num *restrict h = w->x + (size_t)r * w->x_stride;
+    code *restrict codes = w->wide + (size_t)r * w->code_stride;
+    AWM_UNROLL
+    for (int i = 0; i < n; i++) codes[i] = (code)h[i];
+    memset(codes + n, 0, sizeof(code) * (size_t)(awm_padded(n) - n));
   }
 }
 
@@ -97,13 +109,15 @@ static void to_codes(const work *w, int n) {
 static int before_heads(const awm_machine *m, work *w, int n) {
   int wide = awm_dim(m, AWM_D_HEAD_HIDDEN);
   if (!wide) return n;
+  AWM_PART("pre_head");
   to_codes(w, n);
   product(awm_tensor(m, AWM_T_HIDDEN_W), wide, n, w->wide, w->code_stride, w->rows, w->acc,
           w->acc_stride);
   for (int r = 0; r < w->rows; r++) {
-    i32 *acc = w->acc + (size_t)r * w->acc_stride, *h = w->x + (size_t)r * w->x_stride;
+    num *acc = w->acc + (size_t)r * w->acc_stride, *h = w->x + (size_t)r * w->x_stride;
     requant_rows(acc, awm_tensor(m, AWM_T_HIDDEN_BIAS), awm_tensor(m, AWM_T_HIDDEN_A),
                  awm_tensor(m, AWM_T_HIDDEN_M), wide);
+    AWM_UNROLL
     for (int i = 0; i < wide; i++) h[i] = between(acc[i], 0, AWM_WIDE_MAX);
   }
   return wide;
@@ -113,47 +127,58 @@ static int before_heads(const awm_machine *m, work *w, int n) {
 static void predict(const awm_machine *m, work *w, const awm_match *matches) {
   int d = awm_dim(m, AWM_D_D_MODEL), nb = awm_dim(m, AWM_D_BINARY);
   int logits = awm_dim(m, AWM_D_LOGITS);
+  AWM_PART("norms");
   for (int r = 0; r < w->rows; r++) {
-    i32 *x = w->x + (size_t)r * w->x_stride;
-    i16 *wide = w->wide + (size_t)r * w->code_stride;
+    num *x = w->x + (size_t)r * w->x_stride;
+    code *wide = w->wide + (size_t)r * w->code_stride;
     norm(x, d, awm_tensor(m, AWM_T_FINAL_EPS), awm_tensor(m, AWM_T_FINAL_W),
          awm_dim(m, AWM_D_FINAL_SHIFT), awm_tensor(m, AWM_T_RSQRT), AWM_WIDE_MAX, wide);
+    AWM_UNROLL
     for (int i = 0; i < d; i++) x[i] = wide[i];
+    AWM_PART("encoding");
     control_codes(m, matches[r].pads, newest(matches[r].window, m, 2 * AWM_PAD_FIELDS), wide,
                   w->narrow + (size_t)r * w->code_stride);
   }
+  AWM_PART("ctrl_proj");
   mixed(m, w, AWM_T_CTRL_WIDE, d, awm_dim(m, AWM_D_CTRL_WIDE), awm_dim(m, AWM_D_CTRL_NARROW),
         awm_dim(m, AWM_D_CTRL_K));
   for (int r = 0; r < w->rows; r++) {
-    i32 *restrict x = w->x + (size_t)r * w->x_stride;
-    const i32 *restrict acc = w->acc + (size_t)r * w->acc_stride;
+    num *restrict x = w->x + (size_t)r * w->x_stride;
+    const num *restrict acc = w->acc + (size_t)r * w->acc_stride;
+    AWM_UNROLL
     for (int i = 0; i < d; i++) x[i] = clamp(x[i] + acc[i], AWM_WIDE_MAX);
   }
   int n = before_heads(m, w, d);
+  AWM_PART("numeric, binary");
   to_codes(w, n);
-  /* Numeric and binary outputs share a row of acc2: numeric first. */
+  /* Numeric and binary outputs share a row of `few`: numeric first. */
   int numeric = awm_dim(m, AWM_D_NUMERIC);
-  product(awm_tensor(m, AWM_T_NUMERIC_W), numeric, n, w->wide, w->code_stride, w->rows, w->acc2,
-          w->acc_stride);
+  product(awm_tensor(m, AWM_T_NUMERIC_W), numeric, n, w->wide, w->code_stride, w->rows, w->few,
+          w->few_stride);
   product(awm_tensor(m, AWM_T_BINARY_W), 2 * nb, n, w->wide, w->code_stride, w->rows, w->acc,
           w->acc_stride);
   for (int r = 0; r < w->rows; r++) {
-    i16 *restrict codes = w->wide + (size_t)r * w->code_stride;
-    memcpy(w->acc2 + (size_t)r * w->acc_stride + numeric, w->acc + (size_t)r * w->acc_stride,
-           sizeof(i32) * 2 * (size_t)nb);
-    for (int i = 0; i < n; i++) codes[i] = (i16)((codes[i] + 64) >> 7);
+    code *restrict codes = w->wide + (size_t)r * w->code_stride;
+    memcpy(w->few + (size_t)r * w->few_stride + numeric, w->acc + (size_t)r * w->acc_stride,
+           sizeof(num) * 2 * (size_t)nb);
+    AWM_UNROLL
+    for (int i = 0; i < n; i++) codes[i] = (code)((codes[i] + 64) >> 7);
   }
+  AWM_PART("logits");
   product(awm_tensor(m, AWM_T_LOGITS_W), logits, n, w->wide, w->code_stride, w->rows, w->acc,
           w->acc_stride);
   for (int r = 0; r < w->rows; r++) {
-    i32 *acc = w->acc + (size_t)r * w->acc_stride, *few = w->acc2 + (size_t)r * w->acc_stride;
+    num *acc = w->acc + (size_t)r * w->acc_stride, *few = w->few + (size_t)r * w->few_stride;
+    AWM_PART("requantise");
     requant_rows(acc, awm_tensor(m, AWM_T_LOGITS_BIAS), awm_tensor(m, AWM_T_LOGITS_A),
                  awm_tensor(m, AWM_T_LOGITS_M), logits);
+    AWM_PART("rules");
     transition(m, matches + r, few, few + numeric, acc);
   }
 }
 
 static void step(const awm_machine *m, const awm_match *matches, int n, void *scratch) {
+  AWM_PART("encoding");
   work w;
   arrange(m, scratch, &w);
   int k = awm_dim(m, AWM_D_CONTEXT_LEN);
@@ -168,7 +193,7 @@ static void step(const awm_machine *m, const awm_match *matches, int n, void *sc
     w.rows = k;
     absorb_window(m, &w, matches + i);
     trunk(m, &w, matches + i, 1, 0);
-    memmove(w.x, w.x + (size_t)(k - 1) * w.x_stride, sizeof(i32) * (size_t)w.x_stride);
+    memmove(w.x, w.x + (size_t)(k - 1) * w.x_stride, sizeof(num) * (size_t)w.x_stride);
     w.rows = 1;
     predict(m, &w, matches + i);
   }
