@@ -1,4 +1,4 @@
-"""The two inner loops as assembly: the machine has ten registers, and both need all of them.
+"""The inner loops as assembly: the machine has ten registers, and they need all of them.
 
 r6 to r9 need not be kept, the machine saves them; each function has a frame of its own below r10.
 """
@@ -21,8 +21,8 @@ def _function(name: str, lines: list[str]) -> list[str]:
     return [".text", f".globl {name}", f".type {name},@function", f"{name}:", *lines]
 
 
-def six_sums() -> list[str]:
-    """u64 *six_sums(w, x, x_blocks, x_end, out).
+def six_sums(name: str, skip: bool) -> list[str]:
+    """u64 *name(w, x, x_blocks, x_end, out).
 
     w holds six start words, then for every column six words of weights; x one 64-bit code a
     column. Each of six sums is its start plus the words times the codes, modulo 2^64; what lies in
@@ -30,27 +30,28 @@ def six_sums() -> list[str]:
     the place behind the words read. x_blocks and x_end are where x ends, in whole blocks of
     `BLOCK` columns and in all; what remains comes in blocks of `LEAST`.
 
-    A column costs 20 units, one whose code is zero 2.
+    A column costs 19 units; with `skip` 20, but 2 where its code is zero.
     """
     lines = [f"*(u64 *)(r10 - {at}) = r{register}" for at, register in ((8, 3), (16, 4), (24, 5))]
     for i, register in enumerate(_SUM_REGISTERS):
         lines.append(f"{register} = *(u64 *)(r1 + {WORD * i})")
     lines.append(f"r1 += {WORD * SUMS}")
-    for name, end, columns, after in (
-        ("six_sums_block", 8, BLOCK, "six_sums_rest"),
-        ("six_sums_rest", 16, LEAST, "six_sums_end"),
+    for label, end, columns, after in (
+        (f"{name}_block", 8, BLOCK, f"{name}_rest"),
+        (f"{name}_rest", 16, LEAST, f"{name}_end"),
     ):
-        lines += [f"{name}:", f"r4 = *(u64 *)(r10 - {end})", f"if r2 == r4 goto {after}"]
+        lines += [f"{label}:", f"r4 = *(u64 *)(r10 - {end})", f"if r2 == r4 goto {after}"]
         for column in range(columns):
-            lines += [f"r3 = *(u64 *)(r2 + {WORD * column})", f"if r3 == 0 goto +{3 * SUMS}"]
+            lines.append(f"r3 = *(u64 *)(r2 + {WORD * column})")
+            lines += [f"if r3 == 0 goto +{3 * SUMS}"] * skip
             for i, register in enumerate(_SUM_REGISTERS):
                 at = WORD * (SUMS * column + i)
                 lines += [f"r4 = *(u64 *)(r1 + {at})", "r4 *= r3", f"{register} += r4"]
-        lines += [f"r1 += {WORD * SUMS * columns}", f"r2 += {WORD * columns}", f"goto {name}"]
-    lines += ["six_sums_end:", "r3 = *(u64 *)(r10 - 24)"]
+        lines += [f"r1 += {WORD * SUMS * columns}", f"r2 += {WORD * columns}", f"goto {label}"]
+    lines += [f"{name}_end:", "r3 = *(u64 *)(r10 - 24)"]
     for i, register in enumerate(_SUM_REGISTERS):
         lines.append(f"*(u64 *)(r3 + {WORD * i}) = {register}")
-    return _function("six_sums", [*lines, "r0 = r1", "exit"])
+    return _function(name, [*lines, "r0 = r1", "exit"])
 
 
 def scan_lanes() -> list[str]:
@@ -151,9 +152,9 @@ def scan_lanes() -> list[str]:
 
 
 def source() -> str:
-    """Both functions as C statements, and what calls them must know."""
+    """The functions as C statements, and what calls them must know."""
     text = f"#define SCAN_STEP {SCAN_STEP}\n#define SCAN_MOST {SCAN_MOST}\n"
-    for lines in (six_sums(), scan_lanes()):
+    for lines in (six_sums("six_sums", False), six_sums("six_sums_sparse", True), scan_lanes()):
         body = "\n".join(f'  "{line}\\n"' for line in lines)
         text += f"__asm__(\n{body});\n"
     return text

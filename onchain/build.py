@@ -26,11 +26,11 @@ from link import link  # noqa: E402
 from crank.solana.program import ELF, header  # noqa: E402
 
 FLAGS = (
-    "-target bpf -mcpu=v1 -O2 -std=gnu11 -ffreestanding -fno-builtin -fno-jump-tables "
+    "-target bpf -mcpu=v2 -O2 -std=gnu11 -ffreestanding -fno-builtin -fno-jump-tables "
     "-fno-strict-aliasing -Wall -Wextra -Werror -Wno-unused-function"
 )
 MOST_PARAMETERS = 5
-OWN = {"requant_rows", "requant_sum", "norm"}
+OWN = {"clamp16", "requant_rows", "requant_sum", "norm"}
 """What elements.h has a version of its own for, beside products and scan."""
 SHARED = ("awm.h", "awm_layout.h", "awm_fixed.h", "awm_codes.h", "awm_trunk.h", "awm_frame.h")
 HASH = HERE / "awm_program.sha256"

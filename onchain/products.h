@@ -1,5 +1,5 @@
 /* Matrix times codes. A matrix of the image (crank/solana/chain_image.py) says how its words hold
- * the weights: two rows of 32 bits, or three of 21. assembly.py has the inner loop. */
+ * the weights: two rows of 32 bits, or three of 21; and whether many codes are zero. assembly.py has the inner loop. */
 
 #define BLOCK_WORDS 6
 #define WIDE_ROWS (2 * BLOCK_WORDS)
@@ -8,13 +8,21 @@
 
 extern const u64 *six_sums(const u64 *w, const i64 *x, const i64 *x_blocks, const i64 *x_end,
                            u64 *out);
+extern const u64 *six_sums_sparse(const u64 *w, const i64 *x, const i64 *x_blocks,
+                                  const i64 *x_end, u64 *out);
 
 struct product_call {
   const u64 *w;
   const i64 *x;
   i64 *out;
-  u64 rows, cols;
+  u64 rows, cols, form;
 };
+
+INLINE const u64 *sums_of(const struct product_call *p, const u64 *w, u64 cols, u64 *six) {
+  const i64 *x = p->x, *blocks = x + (cols & ~63ul);
+  return p->form & SPARSE ? six_sums_sparse(w, x, blocks, x + cols, six)
+                          : six_sums(w, x, blocks, x + cols, six);
+}
 
 /* Each row of a word is below 2^31 in size: the lower one is taken out of the upper. */
 INLINE void open_wide(i64 *out, const u64 *six) {
@@ -38,39 +46,37 @@ INLINE void open_narrow(i64 *out, const u64 *six, const i64 *before) {
 }
 
 /* One block of rows; returns what lies behind it. */
-NOINLINE const u64 *wide_block(const u64 *w, const i64 *x, u64 cols, i64 *out) {
+NOINLINE const u64 *wide_block(const struct product_call *p, const u64 *w, i64 *out) {
   u64 six[BLOCK_WORDS];
-  w = six_sums(w, x, x + (cols & ~63ul), x + cols, six);
+  w = sums_of(p, w, p->cols, six);
   open_wide(out, six);
   return w;
 }
 
 /* The same, in chunks of as many columns as the block's first word says. */
-NOINLINE const u64 *narrow_block(const u64 *w, const i64 *x, u64 cols, i64 *out) {
+NOINLINE const u64 *narrow_block(const struct product_call *p, const u64 *w, i64 *out) {
   u64 chunk = *w++, six[BLOCK_WORDS];
   const i64 *before = (const i64 *)w;
+  struct product_call part = *p;
   w += NARROW_ROWS;
-  for (u64 left = cols; left; left -= chunk) {
+  for (u64 left = p->cols; left; left -= chunk) {
     if (chunk > left) chunk = left;
-    w = six_sums(w, x, x + (chunk & ~63ul), x + chunk, six);
+    w = sums_of(&part, w, chunk, six);
     open_narrow(out, six, before);
     before = out;
-    x += chunk;
+    part.x += chunk;
   }
   return w;
 }
 
 NOINLINE void product_rows(const struct product_call *p) {
-  u64 left = p->rows, cols = (p->cols + 7) & ~7ul;
-  const u64 *w = p->w + 1;
-  const i64 *x = p->x;
+  const u64 *w = p->w;
   i64 *out = p->out, last[NARROW_ROWS];
-  int wide = *p->w == WIDE_LANES;
-  u64 rows = wide ? WIDE_ROWS : NARROW_ROWS;
-  while (left) {
+  u64 rows = p->form & WIDE_FORM ? WIDE_ROWS : NARROW_ROWS;
+  for (u64 left = p->rows; left;) {
     u64 n = left < rows ? left : rows;
     i64 *to = n < rows ? last : out;
-    w = wide ? wide_block(w, x, cols, to) : narrow_block(w, x, cols, to);
+    w = p->form & WIDE_FORM ? wide_block(p, w, to) : narrow_block(p, w, to);
     if (n < rows) memcpy(out, last, 8 * n);
     out += n;
     left -= n;
@@ -79,7 +85,8 @@ NOINLINE void product_rows(const struct product_call *p) {
 
 INLINE void product(const i8 *w, int rows, int cols, const i64 *x, int x_stride, int n, i64 *out,
                     int out_stride) {
-  struct product_call p = {(const u64 *)(const void *)w, x, out, (u64)rows, (u64)cols};
+  const u64 *words = (const u64 *)(const void *)w;
+  struct product_call p = {words + 1, x, out, (u64)rows, ((u64)cols + 7) & ~7ul, *words};
   (void)x_stride, (void)n, (void)out_stride;
   product_rows(&p);
 }

@@ -1,7 +1,7 @@
 """The image of a world as the program reads it: `AWMCHN1`, a map to the record, the native image
 with its int8 matrices in lanes.
 
-A matrix is a word that says how many rows share a 64-bit word, then blocks of rows. Each block is
+A matrix is a word that says how it is to be read, then blocks of rows. Each block is
 six words for a start, then six for every column; the program adds to the start each column's words
 times its code, modulo 2^64 (onchain/assembly.py).
 
@@ -30,14 +30,17 @@ from awm_jax.int8.params import Arch, WorldParams
 
 MAGIC = b"AWMCHN1\0"
 LANE_BITS = 21
-WIDE_LANES, NARROW_LANES = 2, 3
 BLOCK_WORDS = 6
-WIDE_ROWS, NARROW_ROWS = WIDE_LANES * BLOCK_WORDS, NARROW_LANES * BLOCK_WORDS
+WIDE_ROWS, NARROW_ROWS = 2 * BLOCK_WORDS, 3 * BLOCK_WORDS
+WIDE_FORM, SPARSE = 1, 2
+"""Bits of a matrix's first word: two rows in a word; many codes will be zero."""
 LEAST_COLUMNS = 8
 CODE_MAX = 127
 WIDE = {"frame_wide", "ctrl_wide", "hidden_w", "numeric_w", "binary_w"}
 """Matrices whose inputs are wide codes; in a world of two planes also `PLANAR`."""
 PLANAR = {"in_w", "out_w"}
+DENSE = {"in_w", "hidden_w"}
+"""Matrices whose codes are seldom zero."""
 PARTS, WHOLE, BIT, INDEX = 1, 2, 3, 4
 """How a field of the record is made: 1/256 of a column, its whole part, a bit, an int column."""
 ENTRY_BYTES = 8
@@ -79,15 +82,15 @@ def record_map(cfg: EncodingConfig) -> bytes:
     return out
 
 
-def lanes(matrix: np.ndarray, least: int = -CODE_MAX) -> bytes:
-    """(rows, cols) int8 -> its words, for codes from `least` to `CODE_MAX`.
+def narrow_blocks(matrix: np.ndarray, least: int = -CODE_MAX) -> bytes:
+    """(rows, cols) int8 -> its blocks, for codes from `least` to `CODE_MAX`.
 
     A column that would take a row of a block out of its lane begins another chunk.
     """
     blocks = _blocks(matrix, NARROW_ROWS)
     low = np.minimum(blocks * least, blocks * CODE_MAX).cumsum(2)
     high = np.maximum(blocks * least, blocks * CODE_MAX).cumsum(2)
-    out = [_words([NARROW_LANES])]
+    out = []
     for block, below, above in zip(blocks, low, high, strict=True):
         chunk = _chunk(above - below)
         starts, before = [], np.zeros(NARROW_ROWS, np.int64)
@@ -117,16 +120,12 @@ def _chunk(reach: np.ndarray) -> int:
     raise AwmError("a row's weights are too large for lanes of 21 bits")
 
 
-def wide_lanes(matrix: np.ndarray) -> bytes:
-    """(rows, cols) int8 -> its words, for codes within `WIDE_MAX`."""
+def wide_blocks(matrix: np.ndarray) -> bytes:
+    """(rows, cols) int8 -> its blocks, for codes within `WIDE_MAX`."""
     blocks = _blocks(matrix, WIDE_ROWS)
     if int(np.abs(blocks).sum(2, initial=0).max(initial=0)) * WIDE_MAX >= 1 << 31:
         raise AwmError("a row's weights are too large for lanes of 32 bits")
-    out = [_words([WIDE_LANES])]
-    for block in blocks:
-        columns = np.pad(block, ((0, 0), (1, 0)))
-        out.append(_words(_joined(columns, 2, 32)))
-    return b"".join(out)
+    return b"".join(_words(_joined(np.pad(b, ((0, 0), (1, 0))), 2, 32)) for b in blocks)
 
 
 def _blocks(matrix: np.ndarray, rows: int) -> np.ndarray:
@@ -192,7 +191,9 @@ def _relaid(
             matrix = np.frombuffer(blob, np.int8, rows * width).reshape(rows, width)[:, :cols]
             wide = name in WIDE or (dims["planes"] > 1 and name in PLANAR)
             least = 0 if name == "logits_w" and dims["head_hidden"] else -CODE_MAX
-            out[name] = wide_lanes(matrix) if wide else lanes(matrix, least)
+            form = WIDE_FORM * wide + SPARSE * (name not in DENSE)
+            blocks = wide_blocks(matrix) if wide else narrow_blocks(matrix, least)
+            out[name] = _words([form]) + blocks
         elif name == "embeddings":
             out[name] = blob
         else:

@@ -6,7 +6,9 @@ static inline num at_most(num a, num b) { return a < b ? a : b; }
 static inline num at_least(num a, num b) { return a > b ? a : b; }
 static inline num between(num x, num low, num high) { return at_least(at_most(x, high), low); }
 static inline num clamp(num x, num most) { return between(x, -most, most); }
+#ifndef AWM_HAS_CLAMP16
 static inline num clamp16(num x) { return between(x, -32768, 32767); }
+#endif
 
 static inline num rsh(num x, num s) {
   if (sizeof(num) > 4) return (x + ((num)1 << s >> 1)) >> s;

@@ -6,16 +6,22 @@ static void shift(i32 *out, const i32 *in, int k, int width) {
   memmove(out, in + width, sizeof(i32) * (size_t)(k - 1) * (size_t)width);
 }
 
+#ifndef AWM_HAS_FIRST_LARGEST
+static i32 first_largest(const num *x, int n) {
+  int best = 0;
+  for (int i = 1; i < n; i++)
+    if (x[i] > x[best]) best = i;
+  return best;
+}
+#endif
+
 /* The categories of the new frame: the largest logit of each head, the first of equals. */
 static void choose(const awm_machine *m, const num *logits, i32 *ints) {
   for (int i = 0; i < AWM_CATEGORICAL; i++) {
     int column = awm_dim(m, AWM_D_AT_ACTION + i);
     int vocab = awm_dim(m, AWM_D_VOCAB_0 + column);
     for (int p = 0; p < 2; p++) {
-      int best = 0;
-      for (int j = 1; j < vocab; j++)
-        if (logits[j] > logits[best]) best = j;
-      ints[p * awm_dim(m, AWM_D_INTS) + column] = best;
+      ints[p * awm_dim(m, AWM_D_INTS) + column] = first_largest(logits, vocab);
       logits += vocab;
     }
   }

@@ -250,10 +250,14 @@ static void xxh_start(xxh32 *x, uint32_t seed) {
   x->n = 0;
 }
 
-static void xxh_word(xxh32 *x, uint32_t word) {
-  x->tail[x->n++ % 4] = word;
-  if (x->n % 4 == 0)
-    for (int i = 0; i < 4; i++) x->v[i] = rotl(x->v[i] + x->tail[i] * P2, 13) * P1;
+/* The same words into every lane. */
+static void xxh_words(xxh32 *x, const uint32_t *words, int n) {
+  for (int lane = 0; lane < AWM_DIGEST_LANES; lane++, x++)
+    for (int i = 0; i < n; i++) {
+      x->tail[x->n++ % 4] = words[i];
+      if (x->n % 4 == 0)
+        for (int j = 0; j < 4; j++) x->v[j] = rotl(x->v[j] + x->tail[j] * P2, 13) * P1;
+    }
 }
 
 static uint32_t xxh_end(const xxh32 *x) {
@@ -275,27 +279,25 @@ void awm_digest_extend(const awm_machine *m, const awm_match *after, int32_t num
                        uint32_t digest[AWM_DIGEST_LANES]) {
   int c = awm_dim(m, AWM_D_CONT), nb = awm_dim(m, AWM_D_BINARY), ni = awm_dim(m, AWM_D_INTS);
   int last = awm_dim(m, AWM_D_CONTEXT_LEN) - 1;
-  for (int lane = 0; lane < AWM_DIGEST_LANES; lane++) {
-    xxh32 x;
-    xxh_start(&x, digest[lane]);
-    xxh_word(&x, (uint32_t)number);
-    xxh_word(&x, (uint32_t)after->stage_out[last]);
-    for (int p = 2 * last; p < 2 * last + 2; p++) {
-      for (int i = 0; i < c; i++) xxh_word(&x, (uint32_t)after->cont_out[p * c + i]);
-      for (int i = 0; i < ni; i++) xxh_word(&x, (uint32_t)after->ints_out[p * ni + i]);
-      for (int i = 0; i < nb; i += 32) {
-        uint32_t packed = 0;
-        for (int j = i; j < nb && j < i + 32; j++)
-          packed |= (uint32_t)after->binary_out[p * nb + j] << (j - i);
-        xxh_word(&x, packed);
-      }
-      const int32_t *pad = after->window_out + p * AWM_PAD_FIELDS;
-      for (int i = 0; i < AWM_PAD_FIELDS; i += 4) {
-        uint32_t word = 0;
-        for (int j = 0; j < 4; j++) word |= ((uint32_t)pad[i + j] & 255) << (8 * j);
-        xxh_word(&x, word);
-      }
+  xxh32 x[AWM_DIGEST_LANES];
+  for (int lane = 0; lane < AWM_DIGEST_LANES; lane++) xxh_start(x + lane, digest[lane]);
+  uint32_t first[2] = {(uint32_t)number, (uint32_t)after->stage_out[last]};
+  xxh_words(x, first, 2);
+  for (int p = 2 * last; p < 2 * last + 2; p++) {
+    xxh_words(x, (const uint32_t *)after->cont_out + p * c, c);
+    xxh_words(x, (const uint32_t *)after->ints_out + p * ni, ni);
+    for (int i = 0; i < nb; i += 32) {
+      uint32_t packed = 0;
+      for (int j = i; j < nb && j < i + 32; j++)
+        packed |= (uint32_t)after->binary_out[p * nb + j] << (j - i);
+      xxh_words(x, &packed, 1);
     }
-    digest[lane] = xxh_end(&x);
+    const int32_t *pad = after->window_out + p * AWM_PAD_FIELDS;
+    for (int i = 0; i < AWM_PAD_FIELDS; i += 4) {
+      uint32_t word = 0;
+      for (int j = 0; j < 4; j++) word |= ((uint32_t)pad[i + j] & 255) << (8 * j);
+      xxh_words(x, &word, 1);
+    }
   }
+  for (int lane = 0; lane < AWM_DIGEST_LANES; lane++) digest[lane] = xxh_end(x + lane);
 }
