@@ -74,6 +74,7 @@ NOINLINE void record_player(const awm_machine *m, const u8 *map, const awm_match
 struct frame_work {
   awm_machine m;
   awm_match match;
+  work w;
   u8 players[2 * PLAYER_BYTES];
   i32 pads[2 * AWM_PAD_FIELDS];
 };
@@ -119,9 +120,8 @@ NOINLINE void zero_end(const awm_machine *m, u8 *slot, const i32 *conv) {
   while ((p - slot) & 7) *p++ = 0;
 }
 
-/* From the slot of frame - 1 to `to`, under the inputs (16 bytes). The players' records come to
- * lie in WORK->players. */
-NOINLINE u64 compute(u8 *from, u8 *to, u64 size, const u8 *inputs, u32 frame) {
+/* WORK for a frame from the slot `from` to `to`, under the inputs (16 bytes). */
+NOINLINE u64 prepare(u8 *from, u8 *to, u64 size, const u8 *inputs) {
   struct frame_work *k = WORK;
   i32 *in[7], *out[7];
   NEED(place_in(&k->m, from, in) == size, ERR_WRONG_SIZE);
@@ -134,9 +134,15 @@ NOINLINE u64 compute(u8 *from, u8 *to, u64 size, const u8 *inputs, u32 frame) {
   a->pads = k->pads;
   for (int i = 0; i < 2 * AWM_PAD_FIELDS; i++)
     k->pads[i] = (i & 7) < 4 ? (i32)(i8)inputs[i] : (i32)inputs[i];
-  step(&k->m, a, 1, HEAP + SCRATCH_AT);
+  return 0;
+}
+
+/* After the step: what else a slot holds, and the players' records in WORK->players. */
+NOINLINE void complete(u8 *from, u8 *to, u32 frame) {
+  struct frame_work *k = WORK;
+  awm_match *a = &k->match;
   AWM_PART("digest");
-  zero_end(&k->m, to, out[6]);
+  zero_end(&k->m, to, (const i32 *)(const void *)a->conv_out);
   for (int i = 0; i < DIGEST_BYTES; i += 8) put64(to + i, get64(from + i));
   awm_digest_extend(&k->m, a, awm_dim(&k->m, AWM_D_CONTEXT_LEN) + (i32)frame - 1,
                     (u32 *)(void *)to);
@@ -144,7 +150,22 @@ NOINLINE u64 compute(u8 *from, u8 *to, u64 size, const u8 *inputs, u32 frame) {
   const u8 *map = k->m.base - IMAGE_AT + 8;
   record_player(&k->m, map, a, 0);
   record_player(&k->m, map, a, 1);
+}
+
+/* From the slot of frame - 1 to `to`, under the inputs (16 bytes). */
+NOINLINE u64 compute(u8 *from, u8 *to, u64 size, const u8 *inputs, u32 frame) {
+  TRY(prepare(from, to, size, inputs));
+  NEED(arrange(&WORK->m, 0, &WORK->w) <= HEAP_BYTES - SCRATCH_AT - 8 * SCAN_MOST, ERR_TOO_LARGE);
+  step(&WORK->m, &WORK->match, 1, HEAP + SCRATCH_AT);
+  complete(from, to, frame);
   return 0;
+}
+
+/* The session goes on to the frame in WORK. */
+NOINLINE void enter_frame(const struct call *c, u32 frame) {
+  u8 *now = c->a[SESSION].data + SESSION_STATE_PLAYERS;
+  for (int i = 0; i < 2 * PLAYER_BYTES; i += 8) put64(now + i, get64(WORK->players + i));
+  advance(c, frame);
 }
 
 NOINLINE u64 run_inference(const struct call *c) {
@@ -162,9 +183,7 @@ NOINLINE u64 run_inference(const struct call *c) {
   const struct account *h = &c->a[HIDDEN];
   TRY(compute(slot_of(h, frame - 1), slot_of(h, frame), slot_size(h),
               c->a[INPUT].data + INPUT_BUFFER_PLAYER1, frame));
-  u8 *now = c->a[SESSION].data + SESSION_STATE_PLAYERS;
-  for (int i = 0; i < 2 * PLAYER_BYTES; i += 8) put64(now + i, get64(WORK->players + i));
-  advance(c, frame);
+  enter_frame(c, frame);
   AWM_PART("end");
   return 0;
 }

@@ -18,6 +18,7 @@
 #define LANE_BITS (21)
 #define WIDE_FORM (1)
 #define SPARSE (2)
+#define SLICE_ROWS (288)
 #define IMAGE_AT (192)
 #define RECORD_ENTRY_BYTES (8)
 #define RECORD_PARTS (1)
@@ -92,6 +93,15 @@
 #define WEIGHT_SHARD_AUTHORITY (78)
 #define WEIGHT_SHARD_SIZE (110)
 #define WEIGHT_SHARD_ADDRESS "weight-shard"
+
+#define FRAME_WORK_KIND 0x7f151fe3e521fae5ul
+#define FRAME_WORK_SESSION (8)
+#define FRAME_WORK_FRAME (40)
+#define FRAME_WORK_CURSOR (44)
+#define FRAME_WORK_INPUTS (48)
+#define FRAME_WORK_AUTHORITY (64)
+#define FRAME_WORK_SIZE (96)
+#define FRAME_WORK_ADDRESS "frame-work"
 
 #define PLAYER_STATE_X (0)
 #define PLAYER_STATE_Y (4)
@@ -175,6 +185,11 @@
 #define OP_RUN_INFERENCE_SIZE (5)
 #define OP_CHALLENGE (10)
 #define OP_CHALLENGE_SIZE (1)
+#define OP_RUN_PARTS (11)
+#define RUN_PARTS_FRAME (1)
+#define RUN_PARTS_FIRST (5)
+#define RUN_PARTS_COUNT (9)
+#define OP_RUN_PARTS_SIZE (13)
 
 enum {
   ERR_BAD_INSTRUCTION = 1,
@@ -200,6 +215,8 @@ enum {
   ERR_NOT_FINALIZED = 21,
   ERR_WRONG_MODEL = 22,
   ERR_SAME_RESULT = 23,
+  ERR_WRONG_PART = 24,
+  ERR_TOO_LARGE = 25,
 };
 
 #endif

@@ -35,6 +35,8 @@ WIDE_ROWS, NARROW_ROWS = 2 * BLOCK_WORDS, 3 * BLOCK_WORDS
 WIDE_FORM, SPARSE = 1, 2
 """Bits of a matrix's first word: two rows in a word; many codes will be zero."""
 LEAST_COLUMNS = 8
+SLICE_ROWS = 288
+"""Rows of a long product that are one part of a frame; whole blocks of both forms."""
 CODE_MAX = 127
 WIDE = {"frame_wide", "ctrl_wide", "hidden_w", "numeric_w", "binary_w"}
 """Matrices whose inputs are wide codes; in a world of two planes also `PLANAR`."""
@@ -150,13 +152,12 @@ def _words(values: np.ndarray | list[int]) -> bytes:
 
 def relay(image: bytes) -> bytes:
     """A native image as the program reads it; offsets and length are those of the new one."""
-    start = len(native.MAGIC)
-    count = len(native.DIMS)
-    dims = dict(zip(native.DIMS, np.frombuffer(image, "<i4", count, start).tolist(), strict=True))
+    start, count = len(native.MAGIC), len(native.DIMS)
+    dims = _dims(image)
     names = [*native.TENSORS, *(native.LAYER_TENSORS * dims["n_layers"])]
     table = np.frombuffer(image, "<i4", len(names), start + 4 * count).tolist()
     ends = [*table[1:], len(image)]
-    shapes = _shapes(dims)
+    sizes = shapes(dims)
     groups = [len(native.TENSORS), *[len(native.LAYER_TENSORS)] * dims["n_layers"]]
     blobs: list[bytes] = []
     for size in groups:
@@ -167,7 +168,7 @@ def relay(image: bytes) -> bytes:
                 names[at : at + size], table[at : at + size], ends[at : at + size], strict=True
             )
         }
-        blobs += _relaid(raw, shapes, dims).values()
+        blobs += _relaid(raw, sizes, dims).values()
     blobs = [blob + bytes(-len(blob) % native.ALIGN) for blob in blobs]
     at, offsets = table[0], []
     for blob in blobs:
@@ -179,17 +180,17 @@ def relay(image: bytes) -> bytes:
 
 
 def _relaid(
-    raw: dict[str, bytes], shapes: dict[str, tuple[int, int]], dims: dict[str, int]
+    raw: dict[str, bytes], sizes: dict[str, tuple[int, int]], dims: dict[str, int]
 ) -> dict[str, bytes]:
     """The world's tensors, or a layer's: matrices in lanes, the rest but embeddings in 64 bits."""
     out = {}
     values: dict[str, np.ndarray] = {}
     for name, blob in raw.items():
-        rows, cols = shapes.get(name, (0, 0))
-        if name in shapes:
+        rows, cols = sizes.get(name, (0, 0))
+        if name in sizes:
             width = -(-cols // native.ALIGN) * native.ALIGN
             matrix = np.frombuffer(blob, np.int8, rows * width).reshape(rows, width)[:, :cols]
-            wide = name in WIDE or (dims["planes"] > 1 and name in PLANAR)
+            wide = is_wide(name, dims)
             least = 0 if name == "logits_w" and dims["head_hidden"] else -CODE_MAX
             form = WIDE_FORM * wide + SPARSE * (name not in DENSE)
             blocks = wide_blocks(matrix) if wide else narrow_blocks(matrix, least)
@@ -210,7 +211,22 @@ def _relaid(
     return {name: out[name] for name in raw}
 
 
-def _shapes(dims: dict[str, int]) -> dict[str, tuple[int, int]]:
+def _dims(image: bytes) -> dict[str, int]:
+    values = np.frombuffer(image, "<i4", len(native.DIMS), len(native.MAGIC))
+    return dict(zip(native.DIMS, values.tolist(), strict=True))
+
+
+def dims_of(image: bytes) -> dict[str, int]:
+    """The dimensions that an image of `pack` states."""
+    return _dims(image[IMAGE_AT:])
+
+
+def is_wide(name: str, dims: dict[str, int]) -> bool:
+    """Whether a matrix holds two rows in a word, and not three."""
+    return name in WIDE or (dims["planes"] > 1 and name in PLANAR)
+
+
+def shapes(dims: dict[str, int]) -> dict[str, tuple[int, int]]:
     """(rows, cols) of every matrix."""
     d, inner = dims["d_model"], EXPAND * dims["d_model"]
     n = dims["head_hidden"] or d

@@ -123,10 +123,14 @@ static int before_heads(const awm_machine *m, work *w, int n) {
   return wide;
 }
 
-/* From the residual (rows in w->x) to the new frames: one match a row. */
-static void predict(const awm_machine *m, work *w, const awm_match *matches) {
+/* What the heads read has so many columns. */
+static int head_width(const awm_machine *m) {
+  return awm_dim(m, awm_dim(m, AWM_D_HEAD_HIDDEN) ? AWM_D_HEAD_HIDDEN : AWM_D_D_MODEL);
+}
+
+/* From the residual (rows in w->x) to the heads but the logits, and the codes of those. */
+static void enter_heads(const awm_machine *m, work *w, const awm_match *matches) {
   int d = awm_dim(m, AWM_D_D_MODEL), nb = awm_dim(m, AWM_D_BINARY);
-  int logits = awm_dim(m, AWM_D_LOGITS);
   AWM_PART("norms");
   for (int r = 0; r < w->rows; r++) {
     num *x = w->x + (size_t)r * w->x_stride;
@@ -164,17 +168,27 @@ static void predict(const awm_machine *m, work *w, const awm_match *matches) {
     AWM_UNROLL
     for (int i = 0; i < n; i++) codes[i] = (code)((codes[i] + 64) >> 7);
   }
-  AWM_PART("logits");
-  product(awm_tensor(m, AWM_T_LOGITS_W), logits, n, w->wide, w->code_stride, w->rows, w->acc,
-          w->acc_stride);
+}
+
+/* From the heads' sums to the new frames: one match a row. */
+static void leave_heads(const awm_machine *m, const work *w, const awm_match *matches) {
+  int numeric = awm_dim(m, AWM_D_NUMERIC);
   for (int r = 0; r < w->rows; r++) {
     num *acc = w->acc + (size_t)r * w->acc_stride, *few = w->few + (size_t)r * w->few_stride;
     AWM_PART("requantise");
     requant_rows(acc, awm_tensor(m, AWM_T_LOGITS_BIAS), awm_tensor(m, AWM_T_LOGITS_A),
-                 awm_tensor(m, AWM_T_LOGITS_M), logits);
+                 awm_tensor(m, AWM_T_LOGITS_M), awm_dim(m, AWM_D_LOGITS));
     AWM_PART("rules");
     transition(m, matches + r, few, few + numeric, acc);
   }
+}
+
+static void predict(const awm_machine *m, work *w, const awm_match *matches) {
+  enter_heads(m, w, matches);
+  AWM_PART("logits");
+  product(awm_tensor(m, AWM_T_LOGITS_W), awm_dim(m, AWM_D_LOGITS), head_width(m), w->wide,
+          w->code_stride, w->rows, w->acc, w->acc_stride);
+  leave_heads(m, w, matches);
 }
 
 static void step(const awm_machine *m, const awm_match *matches, int n, void *scratch) {

@@ -210,20 +210,25 @@ static void gate(num *restrict y, const num *restrict z, const num *restrict sig
   for (int i = 0; i < n; i++) y[i] = clamp16(rsh(y[i] * silu(sigmoid, z[i]), shift));
 }
 
-static void layer_step(const awm_machine *m, int layer, work *w, const awm_match *matches,
-                       int window, int keep) {
-  int d = awm_dim(m, AWM_D_D_MODEL), e = awm_d_inner(m), in_rows = awm_in_rows(m);
-  num most = awm_dim(m, AWM_D_PLANES) == 1 ? 127 : AWM_WIDE_MAX;
+/* A layer is three phases, with a product before the second and before the third. */
+static num code_limit(const awm_machine *m) {
+  return awm_dim(m, AWM_D_PLANES) == 1 ? 127 : AWM_WIDE_MAX;
+}
+
+static void enter_layer(const awm_machine *m, int layer, const work *w) {
   const num *s = awm_layer(m, layer, AWM_L_SCALARS);
-  const num *rsqrt = awm_tensor(m, AWM_T_RSQRT), *sigmoid = awm_tensor(m, AWM_T_SIGMOID);
   AWM_PART("norms");
   for (int r = 0; r < w->rows; r++)
-    norm(w->x + (size_t)r * w->x_stride, d, awm_layer(m, layer, AWM_L_NORM_EPS),
-         awm_layer(m, layer, AWM_L_NORM_W), s[AWM_S_NORM_SHIFT], rsqrt, most,
+    norm(w->x + (size_t)r * w->x_stride, awm_dim(m, AWM_D_D_MODEL),
+         awm_layer(m, layer, AWM_L_NORM_EPS), awm_layer(m, layer, AWM_L_NORM_W),
+         s[AWM_S_NORM_SHIFT], awm_tensor(m, AWM_T_RSQRT), code_limit(m),
          w->wide + (size_t)r * w->code_stride);
-  AWM_PART("in_proj");
-  product(awm_layer(m, layer, AWM_L_IN_W), in_rows, d, w->wide, w->code_stride, w->rows, w->acc,
-          w->acc_stride);
+}
+
+static void mix_layer(const awm_machine *m, int layer, const work *w, const awm_match *matches,
+                      int window, int keep) {
+  int e = awm_d_inner(m), in_rows = awm_in_rows(m);
+  const num *s = awm_layer(m, layer, AWM_L_SCALARS);
   for (int r = 0; r < w->rows; r++) {
     num *row = w->acc + (size_t)r * w->acc_stride;
     AWM_PART("requantise");
@@ -234,18 +239,20 @@ static void layer_step(const awm_machine *m, int layer, work *w, const awm_match
     conv_step(m, layer, w, row + e, at.conv, at.conv_out);
     scan_step(m, layer, w, row + e + awm_channels(m), at.ssm, at.ssm_out);
     AWM_PART("gate");
-    gate(w->y, row, sigmoid, s[AWM_S_GATE_S], e);
+    gate(w->y, row, awm_tensor(m, AWM_T_SIGMOID), s[AWM_S_GATE_S], e);
     AWM_PART("norms");
     norm(w->y, e, awm_layer(m, layer, AWM_L_GATED_EPS), awm_layer(m, layer, AWM_L_GATED_W),
-         s[AWM_S_GATED_SHIFT], rsqrt, most, w->wide + (size_t)r * w->code_stride);
+         s[AWM_S_GATED_SHIFT], awm_tensor(m, AWM_T_RSQRT), code_limit(m),
+         w->wide + (size_t)r * w->code_stride);
   }
-  AWM_PART("out_proj");
-  product(awm_layer(m, layer, AWM_L_OUT_W), d, e, w->wide, w->code_stride, w->rows, w->acc,
-          w->acc_stride);
+}
+
+static void leave_layer(const awm_machine *m, int layer, const work *w) {
+  int d = awm_dim(m, AWM_D_D_MODEL);
+  AWM_PART("requantise");
   for (int r = 0; r < w->rows; r++) {
     num *restrict acc = w->acc + (size_t)r * w->acc_stride;
     num *restrict x = w->x + (size_t)r * w->x_stride;
-    AWM_PART("requantise");
     requant_rows(acc, awm_layer(m, layer, AWM_L_OUT_BIAS), awm_layer(m, layer, AWM_L_OUT_A),
                  awm_layer(m, layer, AWM_L_OUT_M), d);
     AWM_UNROLL
@@ -253,8 +260,22 @@ static void layer_step(const awm_machine *m, int layer, work *w, const awm_match
   }
 }
 
-/* The codes in w->wide and w->narrow through the trunk; w->x is the residual after it. */
-static void trunk(const awm_machine *m, work *w, const awm_match *matches, int window, int keep) {
+static void layer_step(const awm_machine *m, int layer, const work *w, const awm_match *matches,
+                       int window, int keep) {
+  int d = awm_dim(m, AWM_D_D_MODEL);
+  enter_layer(m, layer, w);
+  AWM_PART("in_proj");
+  product(awm_layer(m, layer, AWM_L_IN_W), awm_in_rows(m), d, w->wide, w->code_stride, w->rows,
+          w->acc, w->acc_stride);
+  mix_layer(m, layer, w, matches, window, keep);
+  AWM_PART("out_proj");
+  product(awm_layer(m, layer, AWM_L_OUT_W), d, awm_d_inner(m), w->wide, w->code_stride, w->rows,
+          w->acc, w->acc_stride);
+  leave_layer(m, layer, w);
+}
+
+/* The codes in w->wide and w->narrow -> w->x, the residual before the first layer. */
+static void embed(const awm_machine *m, work *w) {
   int d = awm_dim(m, AWM_D_D_MODEL);
   AWM_PART("frame_proj");
   mixed(m, w, AWM_T_FRAME_WIDE, d, awm_dim(m, AWM_D_N_WIDE), awm_dim(m, AWM_D_N_NARROW),
@@ -262,6 +283,11 @@ static void trunk(const awm_machine *m, work *w, const awm_match *matches, int w
   for (int r = 0; r < w->rows; r++)
     memcpy(w->x + (size_t)r * w->x_stride, w->acc + (size_t)r * w->acc_stride,
            sizeof(num) * (size_t)d);
+}
+
+/* The codes through the trunk; w->x is the residual after it. */
+static void trunk(const awm_machine *m, work *w, const awm_match *matches, int window, int keep) {
+  embed(m, w);
   for (int layer = 0; layer < awm_dim(m, AWM_D_N_LAYERS); layer++)
     layer_step(m, layer, w, matches, window, keep);
 }
