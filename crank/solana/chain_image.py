@@ -133,9 +133,7 @@ def wide_blocks(matrix: np.ndarray) -> bytes:
 def _blocks(matrix: np.ndarray, rows: int) -> np.ndarray:
     """(blocks, rows, cols) int64; rows and columns filled with zeros."""
     height, width = matrix.shape
-    padded = np.pad(
-        matrix.astype(np.int64), ((0, -height % rows), (0, -width % LEAST_COLUMNS))
-    )
+    padded = np.pad(matrix.astype(np.int64), ((0, -height % rows), (0, -width % LEAST_COLUMNS)))
     return padded.reshape(len(padded) // rows, rows, padded.shape[1])
 
 

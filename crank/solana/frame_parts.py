@@ -4,7 +4,7 @@ how many go into a transaction, and how large the account is in which it is made
 
 from __future__ import annotations
 
-from awm_jax.fp32.mamba2 import CONV_WIDTH, EXPAND
+from awm_jax.fp32.mamba2 import EXPAND
 from awm_jax.int8.native import image as native
 from crank.solana import accounts
 from crank.solana.accounts import FrameWork
@@ -17,7 +17,7 @@ STATE, STATE_ALONE = 8.6, 45
 """Of an element of the scan, in lanes and one by one."""
 LANE_STATES = 16
 ROW, CHANNEL, INNER, NORM = 20, 65, 75, 30
-"""Of a requantised row, a channel of the convolution, a channel of the scan and its gate, a code."""
+"""Of a requantised row, a channel of the convolution, one of the scan and its gate, a code."""
 FIXED, OPENING, LAYER_OPENING = 12_000, 12_000, 4_000
 """Of any part; of a transaction's checks; and for each of the world's layers."""
 
@@ -80,7 +80,9 @@ def work_bytes(dims: dict[str, int], slot: int) -> int:
         return 8 * (-(-count // multiple) * multiple)
 
     align = native.ALIGN
-    codes = max(e, hidden, *(sizes[f"{k}_{w}"][1] for k in ("frame", "ctrl") for w in ("wide", "narrow")))
+    codes = max(
+        e, hidden, *(sizes[f"{k}_{w}"][1] for k in ("frame", "ctrl") for w in ("wide", "narrow"))
+    )
     rows = max(sizes["in_w"][0], dims["logits"], 2 * dims["binary"], hidden)
     few = max(d, dims["numeric"] + 2 * dims["binary"])
     scratch = words(max(d, hidden), align) + 2 * words(codes, align) + words(rows, align)

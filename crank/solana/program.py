@@ -169,7 +169,7 @@ class RunInference:
 
 @dataclasses.dataclass(frozen=True)
 class RunParts:
-    """Parts `first` to `first + count - 1` of the next frame; `chain_image.parts` is all of them."""
+    """Parts `first` to `first + count - 1` of the next frame; `frame_parts.parts` has them all."""
 
     frame: int = number("u32")
     first: int = number("u32")
