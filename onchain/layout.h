@@ -30,7 +30,7 @@
 #define STATUS_ACTIVE (2)
 #define STATUS_ENDED (3)
 #define STATUS_REFUTED (4)
-#define IMAGE_MAGIC 0x00314e48434d5741ul
+#define IMAGE_MAGIC 0x00324e48434d5741ul
 #define PLAYER_STATE_PLACES {{0, 4}, {4, 4}, {8, 2}, {10, 2}, {12, 2}, {14, 2}, {16, 2}, {18, 2}, {20, 2}, {22, 2}, {24, 1}, {25, 1}, {26, 1}, {27, 1}, {28, 2}, {30, 1}, {31, 1}}
 
 #define SESSION_STATE_KIND 0x27765afdc2a37351ul

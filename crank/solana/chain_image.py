@@ -1,4 +1,4 @@
-"""The image of a world as the program reads it: `AWMCHN1`, a map to the record, the native image
+"""The image of a world as the program reads it: `AWMCHN2`, a map to the record, the native image
 with its int8 matrices in lanes.
 
 A matrix is a word that says how it is to be read, then blocks of rows. Each block is
@@ -28,7 +28,7 @@ from awm_jax.int8.frame import RECORD_FIELDS
 from awm_jax.int8.native import image as native
 from awm_jax.int8.params import Arch, WorldParams
 
-MAGIC = b"AWMCHN1\0"
+MAGIC = b"AWMCHN2\0"
 LANE_BITS = 21
 BLOCK_WORDS = 6
 WIDE_ROWS, NARROW_ROWS = 2 * BLOCK_WORDS, 3 * BLOCK_WORDS
@@ -47,6 +47,8 @@ PARTS, WHOLE, BIT, INDEX = 1, 2, 3, 4
 """How a field of the record is made: 1/256 of a column, its whole part, a bit, an int column."""
 ENTRY_BYTES = 8
 IMAGE_AT = -(-(len(MAGIC) + ENTRY_BYTES * len(RECORD_FIELDS)) // native.ALIGN) * native.ALIGN
+HEAD_BYTES = IMAGE_AT + len(native.MAGIC) + 4 * len(native.DIMS)
+"""Of an image, in which `dims_of` finds what it says."""
 PARTIAL = ("x", "y", "shield_strength", *VELOCITY)
 MOST = {"percent": 65535, "state_age": 65535, "hitlag": 255, "stocks": 4}
 INTS = {"action_state": "action", "jumps_left": "jumps", "character": "character"}
@@ -215,7 +217,7 @@ def _dims(image: bytes) -> dict[str, int]:
 
 
 def dims_of(image: bytes) -> dict[str, int]:
-    """The dimensions that an image of `pack` states."""
+    """The dimensions that an image of `pack`, or its first `HEAD_BYTES`, states."""
     return _dims(image[IMAGE_AT:])
 
 

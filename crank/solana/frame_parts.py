@@ -8,18 +8,25 @@ from awm_jax.fp32.mamba2 import EXPAND
 from awm_jax.int8.native import image as native
 from crank.solana import accounts
 from crank.solana.accounts import FrameWork
-from crank.solana.chain_image import NARROW_ROWS, SLICE_ROWS, WIDE_ROWS, is_wide, shapes
+from crank.solana.chain_image import DENSE, NARROW_ROWS, SLICE_ROWS, WIDE_ROWS, is_wide, shapes
 
 TRANSACTION_UNITS = 1_400_000
-COLUMN, BLOCK = 20, 800
-"""Units of a block's column, and of a block."""
-STATE, STATE_ALONE = 8.6, 45
+COLUMN, DENSE_COLUMN, CHUNK = 20, 19, 150
+"""Units of a block's column, and of each of its chunks, which seldom are shorter than"""
+CHUNK_COLUMNS = 192
+STATE, STATE_ALONE = 8.25, 45
 """Of an element of the scan, in lanes and one by one."""
 LANE_STATES = 16
-ROW, CHANNEL, INNER, NORM = 20, 65, 75, 30
+HEAP_FREE = 30_000
+"""Bytes of scratch that RUN_INFERENCE has."""
+ROW, CHANNEL, INNER, NORM = 14, 60, 62, 22
 """Of a requantised row, a channel of the convolution, one of the scan and its gate, a code."""
-FIXED, OPENING, LAYER_OPENING = 12_000, 12_000, 4_000
-"""Of any part; of a transaction's checks; and for each of the world's layers."""
+FIXED, INPUT, END = 500, 6_000, 16_000
+"""Of any part, and more of the first and of the last one."""
+OPENING, LAYER_OPENING = 8_000, 1_500
+"""Of a transaction's checks, and of the image for each of the world's layers."""
+SPARE = 0.95
+"""So much of its limit a transaction of a plan may take."""
 
 
 def parts(dims: dict[str, int]) -> list[int]:
@@ -33,9 +40,10 @@ def parts(dims: dict[str, int]) -> list[int]:
     def product(name: str, rows: int | None = None) -> int:
         height, width = sizes[name]
         block = WIDE_ROWS if is_wide(name, dims) else NARROW_ROWS
-        chunks = 1 if is_wide(name, dims) else max(1, width // 64)
+        chunks = 1 if is_wide(name, dims) else -(-width // CHUNK_COLUMNS)
         blocks = -(-(height if rows is None else rows) // block)
-        return blocks * (COLUMN * (-(-width // 8) * 8) + BLOCK * chunks)
+        column = DENSE_COLUMN if name in DENSE else COLUMN
+        return blocks * (column * (-(-width // 8) * 8) + CHUNK * chunks)
 
     def slices(name: str) -> list[int]:
         rows = sizes[name][0]
@@ -49,20 +57,33 @@ def parts(dims: dict[str, int]) -> list[int]:
     layer[-1] += ROW * d
     heads = sum(map(product, ("ctrl_wide", "ctrl_narrow", "hidden_w", "numeric_w", "binary_w")))
     heads += (NORM + 3 * ROW) * d
-    first = product("frame_wide") + product("frame_narrow") + 2 * ROW * d
-    last = ROW * logits + 2 * FIXED
+    first = product("frame_wide") + product("frame_narrow") + 2 * ROW * d + INPUT
+    last = ROW * logits + END
     whole = [first, *(layer * dims["n_layers"]), heads, *slices("logits_w"), last]
     return [units + FIXED for units in whole]
 
 
-def plan(dims: dict[str, int], most: int = TRANSACTION_UNITS) -> list[int]:
-    """How many parts each transaction of a frame runs, so that none takes more than `most` units.
+def opening(dims: dict[str, int]) -> int:
+    """Units of a transaction beside its parts."""
+    return OPENING + LAYER_OPENING * dims["n_layers"]
 
-    A part that alone may take more gets a transaction of its own.
+
+def fits_one(dims: dict[str, int]) -> bool:
+    """Whether RUN_INFERENCE computes every frame within one transaction."""
+    scratch = work_bytes(dims, 0) - accounts.account_size(FrameWork)
+    units = sum(parts(dims)) + opening(dims)
+    return units <= TRANSACTION_UNITS and scratch <= HEAP_FREE
+
+
+def plan(dims: dict[str, int], most: int = TRANSACTION_UNITS, first: int = 0) -> list[int]:
+    """How many parts each transaction of a frame runs, from part `first` on.
+
+    Args:
+      most: a transaction's limit; a part that alone may take more gets one of its own.
     """
-    free = most - OPENING - LAYER_OPENING * dims["n_layers"]
+    free = int(SPARE * most) - opening(dims)
     counts, left = [], 0
-    for units in parts(dims):
+    for units in parts(dims)[first:]:
         if units > left:
             counts.append(0)
             left = free

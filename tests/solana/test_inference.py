@@ -11,15 +11,25 @@ import pytest
 pytest.importorskip("solders")
 
 from support import int_worlds, solana_worlds
-from support.solana_chain import CRANK, P1, P2, PROGRAM, STRANGER, Chain, keypair
+from support.solana_chain import CRANK, P1, P2, PROGRAM, STRANGER, Chain, Direct, keypair
 
 from awm_jax.errors import AwmError
 from awm_jax.int8.world import Int8World
-from crank.solana import accounts, borsh, chain_image, chain_state, frame_parts, machine
+from crank.solana import (
+    accounts,
+    borsh,
+    chain_image,
+    chain_state,
+    frame_parts,
+    machine,
+    session,
+    weight_shards,
+)
 from crank.solana.accounts import (
     ENDED,
     REFUTED,
     ControllerInput,
+    FrameWork,
     HiddenState,
     InputBuffer,
     SessionState,
@@ -47,8 +57,8 @@ class Play:
             assert self.chain.submit(player, machine.controller_of(pad)) is None
 
     def run(self, frame: int | None = None) -> Any:
-        session, due = self.chain.session, self.due if frame is None else frame
-        return self.chain.send(session.run_inference(STRANGER.pubkey(), due, SHARD))
+        own, due = self.chain.session, self.due if frame is None else frame
+        return self.chain.send(own.run_inference(STRANGER.pubkey(), due, SHARD))
 
     def step(self, pads: np.ndarray) -> None:
         self.inputs(pads)
@@ -145,8 +155,8 @@ def test_an_image_of_another_world_is_refused(arch: Any) -> None:
     other = solana_worlds.arch_of(d_state=16)
     image = chain_image.pack(solana_worlds.calm_params(1, other), other)
     play.chain.put(SHARD, shard_bytes(image))
-    session = play.chain.get(SessionState)
-    play.chain.put(SessionState, accounts.encode(dataclasses.replace(session, model=sha256(image))))
+    told = play.chain.get(SessionState)
+    play.chain.put(SessionState, accounts.encode(dataclasses.replace(told, model=sha256(image))))
     play.inputs(int_worlds.random_pads(3, 1)[0])
     assert play.run() == Error.WRONG_SIZE
     with pytest.raises(AwmError, match="recurrent worlds only"):
@@ -207,9 +217,9 @@ class Parts:
         return cls(play, dims)
 
     def send(self, first: int, count: int, frame: int | None = None) -> Any:
-        session, due = self.play.chain.session, self.play.due if frame is None else frame
+        own, due = self.play.chain.session, self.play.due if frame is None else frame
         who = STRANGER.pubkey()
-        return self.play.chain.send(session.run_parts(who, due, first, count, SHARD, WORK))
+        return self.play.chain.send(own.run_parts(who, due, first, count, SHARD, WORK))
 
     def step(self, pads: np.ndarray, counts: list[int]) -> None:
         self.play.inputs(pads)
@@ -281,6 +291,40 @@ def test_the_order_of_parts(arch: Any) -> None:
         assert frame.send(0, total) == error
     play.chain.put(WORK, work)
     assert frame.send(0, total) is None
+
+
+def test_a_crank_computes_in_parts(arch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a frame does not fit; another crank goes on with one that was begun."""
+    monkeypatch.setattr(frame_parts, "fits_one", lambda dims: False)
+    monkeypatch.setattr(session, "UNITS", 60_000)
+    play = begin(arch)
+    pads = int_worlds.random_pads(3, 3)
+    node, own = Direct(play.chain), play.chain.session
+    dims = weight_shards.fetch_dims(node, SHARD)
+    work = own.of(FrameWork)
+    play.inputs(pads[0])
+    settings = session.Settings(subscribe=False)
+
+    def crank() -> session.Crank:
+        return session.Crank(node, own, CRANK, play.own.world, settings, None, SHARD)
+
+    with pytest.raises(AwmError, match="open the session with --on-chain"):
+        crank().run()
+    play.chain.put(work, bytes(frame_parts.work_bytes(dims, play.chain.size)))
+    step = own.run_parts(STRANGER.pubkey(), 1, 0, 3, SHARD, work)
+    assert play.chain.send(step) is None
+    frames: list[int] = []
+
+    def on_frame(number: int) -> None:
+        frames.append(number)
+        play.own = play.own.step(pads[number - 1])
+        assert play.chain.slot(number) == play.own.slot()
+        if number < len(pads):
+            play.inputs(pads[number])
+
+    report = crank().run(on_frame, lambda: len(frames) == len(pads))
+    assert frames == [1, 2, 3] and report.digest == play.own.hexdigest()
+    assert node.sent > len(pads)
 
 
 def opened(blocks: bytes, rows: int, cols: int, x: np.ndarray) -> list[int]:
