@@ -66,11 +66,16 @@ def create(
 
         from awm_jax.game.characters import parse_character
         from awm_jax.game.stages import parse_stage
-        from crank.solana import chain_state, client, keys, weight_shards
+        from crank.solana import chain_state, client, frame_parts, keys, weight_shards
         from crank.solana.program import Create
 
+        shape, work = chain_state.create_shape(ready), 0
         if on_chain is not None:
-            model = weight_shards.fetch(node, Pubkey.from_string(on_chain)).data_hash
+            shard = pubkey(Pubkey, on_chain)
+            model = weight_shards.fetch(node, shard).data_hash
+            dims = weight_shards.fetch_dims(node, shard)
+            if not frame_parts.fits_one(dims):
+                work = frame_parts.work_bytes(dims, shape["state_size"])
         cfg = ready.cfg
         args = Create(
             character=parse_character(character, cfg.character_vocab),
@@ -79,11 +84,11 @@ def create(
             seed=seed,
             model=model,
             authority=bytes(keys.load_or_make(crank_key).pubkey()),
-            **chain_state.create_shape(ready),
+            **shape,
         )
         base = client.base_of(node) if node.host in LOOPBACK and node.port else None
         made = client.create(
-            node, program_at(program), Keypair(), keys.load_or_make(key), args, base
+            node, program_at(program), Keypair(), keys.load_or_make(key), args, base, work
         )
     say(json.dumps({"session": str(made.address)}) if as_json else str(made.address))
 

@@ -20,17 +20,19 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
+import assembly  # noqa: E402
 from link import link  # noqa: E402
 
 from crank.solana.program import ELF, header  # noqa: E402
 
 FLAGS = (
-    "-target bpf -mcpu=v1 -O2 -std=gnu11 -ffreestanding -fno-builtin -fno-jump-tables "
+    "-target bpf -mcpu=v2 -O2 -std=gnu11 -ffreestanding -fno-builtin -fno-jump-tables "
     "-fno-strict-aliasing -Wall -Wextra -Werror -Wno-unused-function"
 )
 MOST_PARAMETERS = 5
-OWN = {"requant_rows"}
-"""What inference.c has a version of its own for, beside products and scan."""
+OWN = {"clamp16", "requant_rows", "requant_sum", "norm"}
+"""What elements.h has a version of its own for, beside products and scan."""
+SHARED = ("awm.h", "awm_layout.h", "awm_fixed.h", "awm_codes.h", "awm_trunk.h", "awm_frame.h")
 HASH = HERE / "awm_program.sha256"
 NATIVE = ROOT / "awm_jax/int8/native"
 
@@ -91,22 +93,24 @@ def in_reach(match: re.Match[str]) -> str:
     )
 
 
-def network_source() -> str:
-    """The kernel's image and step, for this machine's calls."""
-    text = ""
-    for name in ("awm_open.c", "awm_step.c"):
-        source = (NATIVE / name).read_text()
-        text += unsigned(source.partition("const awm_path AWM_JOIN")[0]) + "\n"
-    return HEAD.sub(in_reach, text)
+def shared_source(name: str) -> str:
+    """A file of the kernel, for this machine's calls and divisions."""
+    text = (NATIVE / name).read_text().partition("const awm_path AWM_JOIN")[0]
+    return HEAD.sub(in_reach, unsigned(text))
 
 
 def compile_program(clang: str = "clang", defines: tuple[str, ...] = ()) -> bytes:
-    """The program's bytes. Raises OSError or subprocess.CalledProcessError."""
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "session.o"
-        (Path(folder) / "network.c").write_text(network_source())
-        for name in ("awm.h", "awm_layout.h"):
-            (Path(folder) / name).write_text(unsigned((NATIVE / name).read_text()))
+    """The program's bytes. Raises OSError or subprocess.CalledProcessError.
+
+    With -DAWM_COUNT_UNITS it logs what is left at the start of each part of a frame.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        built = folder / "session.o"
+        (folder / "network.c").write_text("".join(map(shared_source, ("awm_open.c", "awm_step.c"))))
+        (folder / "assembly.h").write_text(assembly.source())
+        for shared in SHARED:
+            (folder / shared).write_text(shared_source(shared))
         includes = [f"-I{HERE / 'include'}", f"-I{folder}"]
         command = [clang, *FLAGS.split(), *includes, *defines, "-c", "session.c", "-o", str(built)]
         subprocess.run(command, check=True, cwd=HERE)

@@ -1,178 +1,37 @@
 /* The network in the virtual machine: RUN_INFERENCE and CHALLENGE.
  *
- * The step is the native kernel's own source (awm_jax/int8/native/awm_step.c), with this machine's
- * products and scan. build.py writes network.c: that source and awm_open.c with every function of
- * more than five parameters always inlined, which is what the machine's calls allow. */
+ * The step is the native kernel's own source (awm_jax/int8/native/awm_step.c and what it includes),
+ * computing in 64 bits, with this machine's products, scan, and loops over the longest rows.
+ * build.py writes network.c: that source and awm_open.c with every function of more than five
+ * parameters always inlined, which is what the machine's calls allow. */
 #include <string.h>
 
+#define AWM_NUM i64
+#define AWM_UNUM u64
+#define AWM_CODE i64
 #include "awm.h"
 
 #define AWM_PATH chain
 #define AWM_HAS_PRODUCT
 #define AWM_HAS_SCAN
+#define AWM_UNROLL _Pragma("clang loop unroll_count(8)")
 /* One match at a time. */
 #define awm_rows(m) (1)
 #define HEAP ((u8 *)0x300000000ul)
 #define HEAP_BYTES 32768
 
-/* ---- products: three signed weights in a word, 21 bits each ---- */
+#ifdef AWM_COUNT_UNITS
+extern void sol_log_(const char *text, u64 n);
+extern void sol_log_compute_units_(void);
+#define AWM_PART(name) (sol_log_(name, sizeof(name) - 1), sol_log_compute_units_())
+#else
+#define AWM_PART(name)
+#endif
 
-#define LANE_ROWS (3 * LANE_WORDS)
-#define LANE_MASK ((1ul << LANE_BITS) - 1)
-#define LANE_HALF (1ul << (LANE_BITS - 1))
-#define LANE_START (LANE_HALF | LANE_HALF << LANE_BITS | LANE_HALF << (2 * LANE_BITS))
-
-/* The empty statement keeps the columns in order: there are ten registers. */
-#define COLUMN(i)      \
-  do {                 \
-    i64 v = x[i];      \
-    a += w[4 * i] * (u64)v;     \
-    b += w[4 * i + 1] * (u64)v; \
-    c += w[4 * i + 2] * (u64)v; \
-    d += w[4 * i + 3] * (u64)v; \
-    __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d)); \
-  } while (0)
-
-INLINE void empty(i32 *sums, u64 a) {
-  sums[0] += (i32)(a & LANE_MASK);
-  sums[1] += (i32)(a >> LANE_BITS & LANE_MASK);
-  sums[2] += (i32)(a >> (2 * LANE_BITS));
-}
-
-/* sums (LANE_ROWS) of one block of rows over `chunks` times AWM_ALIGN columns; the top lane has a
- * bit more than the others, so the sum of a row never reaches its neighbour. */
-NOINLINE const u64 *block(const u64 *w, const i64 *x, u64 chunks, i32 *sums) {
-  i32 start = -(i32)(chunks << (LANE_BITS - 1));
-  for (int i = 0; i < LANE_ROWS; i++) sums[i] = start;
-  for (; chunks; chunks--) {
-    u64 a = LANE_START, b = LANE_START, c = LANE_START, d = LANE_START;
-    for (int q = 0; q < AWM_ALIGN / 32; q++) {
-      COLUMN(0); COLUMN(1); COLUMN(2); COLUMN(3); COLUMN(4); COLUMN(5); COLUMN(6); COLUMN(7);
-      COLUMN(8); COLUMN(9); COLUMN(10); COLUMN(11); COLUMN(12); COLUMN(13); COLUMN(14); COLUMN(15);
-      COLUMN(16); COLUMN(17); COLUMN(18); COLUMN(19); COLUMN(20); COLUMN(21); COLUMN(22); COLUMN(23);
-      COLUMN(24); COLUMN(25); COLUMN(26); COLUMN(27); COLUMN(28); COLUMN(29); COLUMN(30); COLUMN(31);
-      x += 32;
-      w += 4 * 32;
-    }
-    empty(sums, a);
-    empty(sums + 3, b);
-    empty(sums + 6, c);
-    empty(sums + 9, d);
-  }
-  return w;
-}
-
-struct product_call {
-  const void *w;
-  const i16 *x;
-  i32 *out;
-  i32 rows, cols;
-};
-
-/* Rows of 15-bit codes are two rows of 8-bit ones: x = 128 high + low. */
-NOINLINE void product_rows(const struct product_call *p) {
-  u64 cols = (u64)awm_padded(p->cols), chunks = cols / AWM_ALIGN;
-  i64 *high = (i64 *)(HEAP + HEAP_BYTES) - cols, *low = high - cols;
-  const i16 *x = p->x;
-  u32 beyond = 0;
-  for (u64 i = 0; i < cols; i++) {
-    i64 v = x[i];
-    beyond |= (u32)(v + 128);
-    low[i] = v;
-  }
-  int wide = beyond >> 8 != 0;
-  if (wide)
-    for (u64 i = 0; i < cols; i++) {
-      i64 v = low[i];
-      high[i] = (v + 64) >> 7;
-      low[i] = v - (high[i] << 7);
-    }
-  const u64 *w = p->w;
-  i32 *out = p->out;
-  i32 sums[LANE_ROWS], more[LANE_ROWS];
-  for (i32 left = p->rows; left > 0; left -= LANE_ROWS) {
-    const u64 *next = block(w, low, chunks, sums);
-    if (wide) {
-      block(w, high, chunks, more);
-      for (int i = 0; i < LANE_ROWS; i++) sums[i] += (i32)((u32)more[i] << 7);
-    }
-    w = next;
-    i32 n = left < LANE_ROWS ? left : LANE_ROWS;
-    for (i32 i = 0; i < n; i++) *out++ = sums[i];
-  }
-}
-
-INLINE void product(const i8 *w, int rows, int cols, const i16 *x, int x_stride, int n, i32 *out,
-                    int out_stride) {
-  struct product_call p = {w, x, out, rows, cols};
-  (void)x_stride, (void)n, (void)out_stride;
-  product_rows(&p);
-}
-
-/* ---- the scan ---- */
-
-struct scan_call {
-  i16 *out;
-  const i16 *h;
-  const i32 *u, *b, *c;
-  i32 *acc;
-  i64 decay;
-  i32 headdim, d_state;
-};
-
-#define ELEMENT(i)                                                                   \
-  do {                                                                               \
-    i64 v = (h[i] * decay + drive * bc[2 * (i)] + (1 << 14)) >> 15;                  \
-    out[i] = (i16)v;                                                                 \
-    sum += v * bc[2 * (i) + 1];                                                      \
-    __asm__ volatile("" : "+r"(sum), "+r"(h), "+r"(out), "+r"(bc) : "r"(decay), "r"(drive)); \
-  } while (0)
-
-/* bc: B and C of every state in turn, as 64-bit words: a load without an extension. */
-NOINLINE i64 scan_row(const struct scan_call *s, const i16 *h, i16 *out, i64 drive, const i64 *bc) {
-  const i64 decay = s->decay;
-  i64 sum = 0;
-  const i16 *end = h + (s->d_state & ~7), *last = h + s->d_state;
-  for (; h < end; h += 8, out += 8, bc += 16) {
-    ELEMENT(0); ELEMENT(1); ELEMENT(2); ELEMENT(3); ELEMENT(4); ELEMENT(5); ELEMENT(6); ELEMENT(7);
-  }
-  for (; h < last; h++, out++, bc += 2) ELEMENT(0);
-  return sum;
-}
-
-NOINLINE void scan_head(const struct scan_call *s) {
-  const i16 *h = s->h;
-  i16 *out = s->out;
-  i64 *bc = (i64 *)(HEAP + HEAP_BYTES) - 2 * (u64)s->d_state;
-  for (i32 n = 0; n < s->d_state; n++) {
-    bc[2 * n] = s->b[n];
-    bc[2 * n + 1] = s->c[n];
-  }
-  for (i32 p = 0; p < s->headdim; p++) {
-    s->acc[p] = (i32)scan_row(s, h, out, s->u[p], bc);
-    h += s->d_state;
-    out += s->d_state;
-  }
-}
-
-INLINE void scan(i16 *h_out, const i16 *h, const i32 *u, const i32 *b, const i32 *c, i32 decay,
-                 int headdim, int d_state, i32 *acc) {
-  struct scan_call s = {h_out, h, u, b, c, acc, decay, headdim, d_state};
-  scan_head(&s);
-}
-
-/* ---- requantisation: the source's, in the machine's own 64 bits ---- */
-
-NOINLINE void requant_rows(i32 *acc, const i32 *bias, const i32 *shift, const i32 *m, i32 n) {
-  for (i32 *end = acc + n; acc < end; acc++, bias++, shift++, m++) {
-    i64 v = (i64)*acc + *bias;
-    u64 s = *(const u32 *)shift;
-    if (s) v = ((v >> (s - 1)) + 1) >> 1;
-    if (v > 32767) v = 32767;
-    if (v < -32768) v = -32768;
-    *acc = (i32)((v * *m + (1 << 14)) >> 15);
-  }
-}
+#include "assembly.h"
+#include "elements.h"
+#include "products.h"
+#include "scan.h"
 
 const awm_path awm_path_plain = {"chain", 0, 0, 0, 0};
 
@@ -215,6 +74,7 @@ NOINLINE void record_player(const awm_machine *m, const u8 *map, const awm_match
 struct frame_work {
   awm_machine m;
   awm_match match;
+  work w;
   u8 players[2 * PLAYER_BYTES];
   i32 pads[2 * AWM_PAD_FIELDS];
 };
@@ -260,9 +120,8 @@ NOINLINE void zero_end(const awm_machine *m, u8 *slot, const i32 *conv) {
   while ((p - slot) & 7) *p++ = 0;
 }
 
-/* From the slot of frame - 1 to `to`, under the inputs (16 bytes). The players' records come to
- * lie in WORK->players. */
-NOINLINE u64 compute(u8 *from, u8 *to, u64 size, const u8 *inputs, u32 frame) {
+/* WORK for a frame from the slot `from` to `to`, under the inputs (16 bytes). */
+NOINLINE u64 prepare(u8 *from, u8 *to, u64 size, const u8 *inputs) {
   struct frame_work *k = WORK;
   i32 *in[7], *out[7];
   NEED(place_in(&k->m, from, in) == size, ERR_WRONG_SIZE);
@@ -275,18 +134,43 @@ NOINLINE u64 compute(u8 *from, u8 *to, u64 size, const u8 *inputs, u32 frame) {
   a->pads = k->pads;
   for (int i = 0; i < 2 * AWM_PAD_FIELDS; i++)
     k->pads[i] = (i & 7) < 4 ? (i32)(i8)inputs[i] : (i32)inputs[i];
-  step(&k->m, a, 1, HEAP + SCRATCH_AT);
-  zero_end(&k->m, to, out[6]);
-  for (int i = 0; i < DIGEST_BYTES; i += 8) put64(to + i, get64(from + i));
-  awm_digest_extend(&k->m, a, awm_dim(&k->m, AWM_D_CONTEXT_LEN) + (i32)frame - 1,
-                    (u32 *)(void *)to);
-  const u8 *map = k->m.base - IMAGE_AT + 8;
-  record_player(&k->m, map, a, 0);
-  record_player(&k->m, map, a, 1);
   return 0;
 }
 
+/* After the step: what else a slot holds, and the players' records in WORK->players. */
+NOINLINE void complete(u8 *from, u8 *to, u32 frame) {
+  struct frame_work *k = WORK;
+  awm_match *a = &k->match;
+  AWM_PART("digest");
+  zero_end(&k->m, to, (const i32 *)(const void *)a->conv_out);
+  for (int i = 0; i < DIGEST_BYTES; i += 8) put64(to + i, get64(from + i));
+  awm_digest_extend(&k->m, a, awm_dim(&k->m, AWM_D_CONTEXT_LEN) + (i32)frame - 1,
+                    (u32 *)(void *)to);
+  AWM_PART("record, log");
+  const u8 *map = k->m.base - IMAGE_AT + 8;
+  record_player(&k->m, map, a, 0);
+  record_player(&k->m, map, a, 1);
+}
+
+/* From the slot of frame - 1 to `to`, under the inputs (16 bytes). */
+NOINLINE u64 compute(u8 *from, u8 *to, u64 size, const u8 *inputs, u32 frame) {
+  TRY(prepare(from, to, size, inputs));
+  NEED(arrange(&WORK->m, 0, &WORK->w) <= HEAP_BYTES - SCRATCH_AT - 8 * SCAN_MOST, ERR_TOO_LARGE);
+  step(&WORK->m, &WORK->match, 1, HEAP + SCRATCH_AT);
+  complete(from, to, frame);
+  return 0;
+}
+
+/* The session goes on to the frame in WORK. */
+NOINLINE void enter_frame(const struct call *c, u32 frame) {
+  u8 *now = c->a[SESSION].data + SESSION_STATE_PLAYERS;
+  for (int i = 0; i < 2 * PLAYER_BYTES; i += 8) put64(now + i, get64(WORK->players + i));
+  advance(c, frame);
+}
+
 NOINLINE u64 run_inference(const struct call *c) {
+  AWM_PART("nothing");
+  AWM_PART("checks");
   NEED(c->n == IMAGE + 1, ERR_BAD_ACCOUNTS);
   TRY(session_of(c, 1));
   TRY(all_parts(c));
@@ -294,13 +178,13 @@ NOINLINE u64 run_inference(const struct call *c) {
   NEED(frame > 0, ERR_WRONG_FRAME);
   TRY(due(c, c->a[HIDDEN].data, frame));
   TRY(ready(c, frame, 0));
+  AWM_PART("opening");
   TRY(open_image(c));
   const struct account *h = &c->a[HIDDEN];
   TRY(compute(slot_of(h, frame - 1), slot_of(h, frame), slot_size(h),
               c->a[INPUT].data + INPUT_BUFFER_PLAYER1, frame));
-  u8 *now = c->a[SESSION].data + SESSION_STATE_PLAYERS;
-  for (int i = 0; i < 2 * PLAYER_BYTES; i += 8) put64(now + i, get64(WORK->players + i));
-  advance(c, frame);
+  enter_frame(c, frame);
+  AWM_PART("end");
   return 0;
 }
 

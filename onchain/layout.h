@@ -16,7 +16,9 @@
 #define START_STOCKS (4)
 #define START_JUMPS (2)
 #define LANE_BITS (21)
-#define LANE_WORDS (4)
+#define WIDE_FORM (1)
+#define SPARSE (2)
+#define SLICE_ROWS (288)
 #define IMAGE_AT (192)
 #define RECORD_ENTRY_BYTES (8)
 #define RECORD_PARTS (1)
@@ -28,7 +30,7 @@
 #define STATUS_ACTIVE (2)
 #define STATUS_ENDED (3)
 #define STATUS_REFUTED (4)
-#define IMAGE_MAGIC 0x00314e48434d5741ul
+#define IMAGE_MAGIC 0x00324e48434d5741ul
 #define PLAYER_STATE_PLACES {{0, 4}, {4, 4}, {8, 2}, {10, 2}, {12, 2}, {14, 2}, {16, 2}, {18, 2}, {20, 2}, {22, 2}, {24, 1}, {25, 1}, {26, 1}, {27, 1}, {28, 2}, {30, 1}, {31, 1}}
 
 #define SESSION_STATE_KIND 0x27765afdc2a37351ul
@@ -91,6 +93,15 @@
 #define WEIGHT_SHARD_AUTHORITY (78)
 #define WEIGHT_SHARD_SIZE (110)
 #define WEIGHT_SHARD_ADDRESS "weight-shard"
+
+#define FRAME_WORK_KIND 0x7f151fe3e521fae5ul
+#define FRAME_WORK_SESSION (8)
+#define FRAME_WORK_FRAME (40)
+#define FRAME_WORK_CURSOR (44)
+#define FRAME_WORK_INPUTS (48)
+#define FRAME_WORK_AUTHORITY (64)
+#define FRAME_WORK_SIZE (96)
+#define FRAME_WORK_ADDRESS "frame-work"
 
 #define PLAYER_STATE_X (0)
 #define PLAYER_STATE_Y (4)
@@ -174,6 +185,11 @@
 #define OP_RUN_INFERENCE_SIZE (5)
 #define OP_CHALLENGE (10)
 #define OP_CHALLENGE_SIZE (1)
+#define OP_RUN_PARTS (11)
+#define RUN_PARTS_FRAME (1)
+#define RUN_PARTS_FIRST (5)
+#define RUN_PARTS_COUNT (9)
+#define OP_RUN_PARTS_SIZE (13)
 
 enum {
   ERR_BAD_INSTRUCTION = 1,
@@ -199,6 +215,8 @@ enum {
   ERR_NOT_FINALIZED = 21,
   ERR_WRONG_MODEL = 22,
   ERR_SAME_RESULT = 23,
+  ERR_WRONG_PART = 24,
+  ERR_TOO_LARGE = 25,
 };
 
 #endif

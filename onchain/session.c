@@ -356,6 +356,7 @@ NOINLINE u64 finalize(const struct call *c) {
 }
 
 #include "inference.c"
+#include "parts.c"
 
 /* ---- entry ---- */
 
@@ -375,6 +376,7 @@ NOINLINE u64 dispatch(const struct call *c) {
   u8 op = c->data[0];
   if (op == OP_SUBMIT_INPUT && size == OP_SUBMIT_INPUT_SIZE) return submit_input(c);
   if (op == OP_RUN_INFERENCE && size == OP_RUN_INFERENCE_SIZE) return run_inference(c);
+  if (op == OP_RUN_PARTS && size == OP_RUN_PARTS_SIZE) return run_parts(c);
   if (op == OP_WRITE_STATE && size >= OP_WRITE_STATE_SIZE) return write_state(c);
   if (op == OP_COMMIT_FRAME && size == OP_COMMIT_FRAME_SIZE) return commit_frame(c);
   if (op == OP_CREATE && size == OP_CREATE_SIZE) return create(c);

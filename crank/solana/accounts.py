@@ -202,6 +202,21 @@ class InputHistory:
     authority: bytes = key()
 
 
+@dataclasses.dataclass(frozen=True)
+class FrameWork:
+    """Ours alone: a frame that the program computes in several transactions.
+
+    cursor: the part that is due. inputs: those the frame began with, as in the InputBuffer.
+    Behind the fields come the new state's slot and the program's scratch.
+    """
+
+    session: bytes = key()
+    frame: int = number("u32")
+    cursor: int = number("u32")
+    inputs: tuple[ControllerInput, ControllerInput] = records(ControllerInput, 2)
+    authority: bytes = key()
+
+
 COMPONENTS = (SessionState, HiddenState, InputBuffer, FrameLog, ModelManifest, WeightShard)
 ENTRY_BYTES = borsh.record_size(CompressedFrame)
 INPUT_BYTES = borsh.record_size(ControllerInput)

@@ -1,10 +1,19 @@
-"""The image of a world as the program reads it: `AWMCHN1`, a map to the record, the native image
+"""The image of a world as the program reads it: `AWMCHN2`, a map to the record, the native image
 with its int8 matrices in lanes.
 
-A matrix (rows, cols) of the native image becomes blocks of 12 rows: column by column four 64-bit
-words of three rows, word = w0 + w1 2^21 + w2 2^42 mod 2^64, signed. A product with 64 codes of 8
-bits stays below 2^20 in every lane for any weight of +-127, which is checked; so a row never
-reaches its neighbour. Rows are padded with zeros to 12, columns to 64.
+A matrix is a word that says how it is to be read, then blocks of rows. Each block is
+six words for a start, then six for every column; the program adds to the start each column's words
+times its code, modulo 2^64 (onchain/assembly.py).
+
+Two rows of 32 bits (w0 + w1 2^32, signed), where the codes are wide: a row's sum fits 31 bits.
+Three of 21 bits (w0 + w1 2^21 + w2 2^42), where they are narrow: the start makes every row's sum
+positive, and it must stay below 2^21 whatever the codes. Where it would not, the block's columns
+are cut into chunks that are emptied one by one: a block begins with its chunk's columns and 18
+words that take all its starts back. Both conditions are checked here. Rows and columns are filled
+with zeros.
+
+All other tensors but the embeddings are int64, a bias holds the rounding of its shift, and the
+convolution's parameters lie channel by channel: four taps, bias, shift, multiplier.
 """
 
 from __future__ import annotations
@@ -13,18 +22,33 @@ import numpy as np
 
 from awm_jax.encoding import VELOCITY, EncodingConfig, columns
 from awm_jax.errors import AwmError
-from awm_jax.fp32.mamba2 import EXPAND
+from awm_jax.fp32.mamba2 import CONV_WIDTH, EXPAND
+from awm_jax.int8.fixed import WIDE_MAX
 from awm_jax.int8.frame import RECORD_FIELDS
 from awm_jax.int8.native import image as native
 from awm_jax.int8.params import Arch, WorldParams
 
-MAGIC = b"AWMCHN1\0"
-LANE_BITS, LANE_WORDS = 21, 4
-BLOCK_ROWS = 3 * LANE_WORDS
+MAGIC = b"AWMCHN2\0"
+LANE_BITS = 21
+BLOCK_WORDS = 6
+WIDE_ROWS, NARROW_ROWS = 2 * BLOCK_WORDS, 3 * BLOCK_WORDS
+WIDE_FORM, SPARSE = 1, 2
+"""Bits of a matrix's first word: two rows in a word; many codes will be zero."""
+LEAST_COLUMNS = 8
+SLICE_ROWS = 288
+"""Rows of a long product that are one part of a frame; whole blocks of both forms."""
+CODE_MAX = 127
+WIDE = {"frame_wide", "ctrl_wide", "hidden_w", "numeric_w", "binary_w"}
+"""Matrices whose inputs are wide codes; in a world of two planes also `PLANAR`."""
+PLANAR = {"in_w", "out_w"}
+DENSE = {"in_w", "hidden_w"}
+"""Matrices whose codes are seldom zero."""
 PARTS, WHOLE, BIT, INDEX = 1, 2, 3, 4
 """How a field of the record is made: 1/256 of a column, its whole part, a bit, an int column."""
 ENTRY_BYTES = 8
 IMAGE_AT = -(-(len(MAGIC) + ENTRY_BYTES * len(RECORD_FIELDS)) // native.ALIGN) * native.ALIGN
+HEAD_BYTES = IMAGE_AT + len(native.MAGIC) + 4 * len(native.DIMS)
+"""Of an image, in which `dims_of` finds what it says."""
 PARTIAL = ("x", "y", "shield_strength", *VELOCITY)
 MOST = {"percent": 65535, "state_age": 65535, "hitlag": 255, "stocks": 4}
 INTS = {"action_state": "action", "jumps_left": "jumps", "character": "character"}
@@ -62,47 +86,147 @@ def record_map(cfg: EncodingConfig) -> bytes:
     return out
 
 
-def lanes(matrix: np.ndarray) -> bytes:
-    """(rows, cols) int8, cols a multiple of 64 -> its words."""
-    wide = np.abs(matrix.astype(np.int64))
-    chunks = wide.reshape(len(matrix), -1, native.ALIGN).sum(2)
-    if chunks.size and int(chunks.max()) * 128 >= 1 << (LANE_BITS - 1):
-        raise AwmError("a row's weights are too large for lanes of 21 bits")
-    rows = -(-len(matrix) // BLOCK_ROWS) * BLOCK_ROWS
-    padded = np.zeros((rows, matrix.shape[1]), np.int64)
-    padded[: len(matrix)] = matrix
-    three = padded.reshape(-1, LANE_WORDS, 3, matrix.shape[1])
-    words = three[:, :, 0] + (three[:, :, 1] << LANE_BITS) + (three[:, :, 2] << 2 * LANE_BITS)
-    return np.ascontiguousarray(words.transpose(0, 2, 1)).astype("<i8").tobytes()
+def narrow_blocks(matrix: np.ndarray, least: int = -CODE_MAX) -> bytes:
+    """(rows, cols) int8 -> its blocks, for codes from `least` to `CODE_MAX`.
+
+    A column that would take a row of a block out of its lane begins another chunk.
+    """
+    blocks = _blocks(matrix, NARROW_ROWS)
+    low = np.minimum(blocks * least, blocks * CODE_MAX).cumsum(2)
+    high = np.maximum(blocks * least, blocks * CODE_MAX).cumsum(2)
+    out = []
+    for block, below, above in zip(blocks, low, high, strict=True):
+        chunk = _chunk(above - below)
+        starts, before = [], np.zeros(NARROW_ROWS, np.int64)
+        for at in range(0, block.shape[1], chunk):
+            end = min(at + chunk, block.shape[1]) - 1
+            starts.append(before - below[:, end])
+            before = below[:, end]
+        out += [_words([chunk]), _words(-np.sum(starts, axis=0))]
+        for i, start in enumerate(starts):
+            columns = np.concatenate([start[:, None], block[:, i * chunk : (i + 1) * chunk]], 1)
+            out.append(_words(_joined(columns, 3, LANE_BITS)))
+    return b"".join(out)
+
+
+def _chunk(reach: np.ndarray) -> int:
+    """Columns, a multiple of `LEAST_COLUMNS`, in which no row's sum spans more than a lane.
+
+    reach: (rows, cols), how far the sum of the columns up to each one can vary.
+    """
+    cols = reach.shape[1]
+    for chunks in range(1, cols // LEAST_COLUMNS + 1):
+        size = -(-cols // chunks // LEAST_COLUMNS) * LEAST_COLUMNS
+        ends = np.minimum(np.arange(size, cols + size, size), cols) - 1
+        spans = np.diff(reach[:, ends], axis=1, prepend=0)
+        if int(spans.max()) < 1 << LANE_BITS:
+            return size
+    raise AwmError("a row's weights are too large for lanes of 21 bits")
+
+
+def wide_blocks(matrix: np.ndarray) -> bytes:
+    """(rows, cols) int8 -> its blocks, for codes within `WIDE_MAX`."""
+    blocks = _blocks(matrix, WIDE_ROWS)
+    if int(np.abs(blocks).sum(2, initial=0).max(initial=0)) * WIDE_MAX >= 1 << 31:
+        raise AwmError("a row's weights are too large for lanes of 32 bits")
+    return b"".join(_words(_joined(np.pad(b, ((0, 0), (1, 0))), 2, 32)) for b in blocks)
+
+
+def _blocks(matrix: np.ndarray, rows: int) -> np.ndarray:
+    """(blocks, rows, cols) int64; rows and columns filled with zeros."""
+    height, width = matrix.shape
+    padded = np.pad(matrix.astype(np.int64), ((0, -height % rows), (0, -width % LEAST_COLUMNS)))
+    return padded.reshape(len(padded) // rows, rows, padded.shape[1])
+
+
+def _joined(columns: np.ndarray, lanes_: int, bits: int) -> np.ndarray:
+    """(rows, cols) -> (cols, words): so many rows in a word, the first lowest, modulo 2^64."""
+    parts = columns.reshape(len(columns) // lanes_, lanes_, columns.shape[1])
+    words = sum(parts[:, i] << (i * bits) for i in range(lanes_))
+    return np.asarray(words).T
+
+
+def _words(values: np.ndarray | list[int]) -> bytes:
+    return np.ascontiguousarray(values, "<i8").tobytes()
 
 
 def relay(image: bytes) -> bytes:
-    """A native image with its matrices in lanes; offsets and length are those of the new one."""
-    start = len(native.MAGIC)
-    count = len(native.DIMS)
-    dims = dict(zip(native.DIMS, np.frombuffer(image, "<i4", count, start).tolist(), strict=True))
+    """A native image as the program reads it; offsets and length are those of the new one."""
+    start, count = len(native.MAGIC), len(native.DIMS)
+    dims = _dims(image)
     names = [*native.TENSORS, *(native.LAYER_TENSORS * dims["n_layers"])]
     table = np.frombuffer(image, "<i4", len(names), start + 4 * count).tolist()
     ends = [*table[1:], len(image)]
-    shapes = _shapes(dims)
-    blobs, offsets, at = [], [], table[0]
-    for name, begin, end in zip(names, table, ends, strict=True):
-        blob = image[begin:end]
-        rows, cols = shapes.get(name, (0, 0))
-        if rows:
-            width = -(-cols // native.ALIGN) * native.ALIGN
-            matrix = np.frombuffer(blob, np.int8, rows * width).reshape(rows, width)
-            blob = lanes(matrix)
-            blob += bytes(-len(blob) % native.ALIGN)
+    sizes = shapes(dims)
+    groups = [len(native.TENSORS), *[len(native.LAYER_TENSORS)] * dims["n_layers"]]
+    blobs: list[bytes] = []
+    for size in groups:
+        at = len(blobs)
+        raw = {
+            name: image[begin:end]
+            for name, begin, end in zip(
+                names[at : at + size], table[at : at + size], ends[at : at + size], strict=True
+            )
+        }
+        blobs += _relaid(raw, sizes, dims).values()
+    blobs = [blob + bytes(-len(blob) % native.ALIGN) for blob in blobs]
+    at, offsets = table[0], []
+    for blob in blobs:
         offsets.append(at)
         at += len(blob)
-        blobs.append(blob)
     dims["bytes"] = at
     head = native.MAGIC + np.array([*dims.values(), *offsets], "<i4").tobytes()
     return b"".join([head.ljust(table[0], b"\0"), *blobs])
 
 
-def _shapes(dims: dict[str, int]) -> dict[str, tuple[int, int]]:
+def _relaid(
+    raw: dict[str, bytes], sizes: dict[str, tuple[int, int]], dims: dict[str, int]
+) -> dict[str, bytes]:
+    """The world's tensors, or a layer's: matrices in lanes, the rest but embeddings in 64 bits."""
+    out = {}
+    values: dict[str, np.ndarray] = {}
+    for name, blob in raw.items():
+        rows, cols = sizes.get(name, (0, 0))
+        if name in sizes:
+            width = -(-cols // native.ALIGN) * native.ALIGN
+            matrix = np.frombuffer(blob, np.int8, rows * width).reshape(rows, width)[:, :cols]
+            wide = is_wide(name, dims)
+            least = 0 if name == "logits_w" and dims["head_hidden"] else -CODE_MAX
+            form = WIDE_FORM * wide + SPARSE * (name not in DENSE)
+            blocks = wide_blocks(matrix) if wide else narrow_blocks(matrix, least)
+            out[name] = _words([form]) + blocks
+        elif name == "embeddings":
+            out[name] = blob
+        else:
+            values[name] = np.frombuffer(blob, "<i4").astype(np.int64)
+    for name in values:
+        if name.endswith("_bias") and (shift := name.removesuffix("bias") + "a") in values:
+            values[name] = values[name] + (1 << values[shift] >> 1)
+    if "conv_w" in values:
+        n = dims["d_model"] * EXPAND + 2 * dims["d_state"]
+        taps = values["conv_w"][: CONV_WIDTH * n].reshape(CONV_WIDTH, n)
+        more = [values[f"conv_{part}"][:n] for part in ("bias", "a", "m")]
+        values["conv_w"] = np.stack([*taps, *more], 1)
+    out |= {name: _words(value) for name, value in values.items()}
+    return {name: out[name] for name in raw}
+
+
+def _dims(image: bytes) -> dict[str, int]:
+    values = np.frombuffer(image, "<i4", len(native.DIMS), len(native.MAGIC))
+    return dict(zip(native.DIMS, values.tolist(), strict=True))
+
+
+def dims_of(image: bytes) -> dict[str, int]:
+    """The dimensions that an image of `pack`, or its first `HEAD_BYTES`, states."""
+    return _dims(image[IMAGE_AT:])
+
+
+def is_wide(name: str, dims: dict[str, int]) -> bool:
+    """Whether a matrix holds two rows in a word, and not three."""
+    return name in WIDE or (dims["planes"] > 1 and name in PLANAR)
+
+
+def shapes(dims: dict[str, int]) -> dict[str, tuple[int, int]]:
     """(rows, cols) of every matrix."""
     d, inner = dims["d_model"], EXPAND * dims["d_model"]
     n = dims["head_hidden"] or d

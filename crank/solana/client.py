@@ -45,23 +45,34 @@ def base_of(node: Node) -> Node:
     return Node(f"http://{node.host}:{(node.port or 0) + BASE_OFFSET}")
 
 
-def make_accounts(base: Node, session: Session, create: Create) -> None:
-    """Have a local rollup's base chain hold the session's accounts, zero and delegated."""
-    for cls, size in session_sizes(create).items():
+def make_accounts(base: Node, session: Session, create: Create, work: int = 0) -> None:
+    """Have a local rollup's base chain hold the session's accounts, zero and delegated.
+
+    work: bytes of a FrameWork, where the program computes the session's frames in parts.
+    """
+    sizes = session_sizes(create) | ({accounts.FrameWork: work} if work else {})
+    for cls, size in sizes.items():
         base.call("delegateAccount", str(session.of(cls)), str(session.program), size)
 
 
 def create(
-    node: Node, program: Pubkey, key: Keypair, player1: Keypair, args: Create, base: Node | None
+    node: Node,
+    program: Pubkey,
+    key: Keypair,
+    player1: Keypair,
+    args: Create,
+    base: Node | None,
+    work: int = 0,
 ) -> Session:
     """Open a session at the address of `key`.
 
     Args:
       base: a local rollup's base chain, which makes the accounts; None where they stand already.
+      work: see `make_accounts`.
     """
     session = Session(program, key.pubkey())
     if base is not None:
-        make_accounts(base, session, args)
+        make_accounts(base, session, args, work)
     node.send([session.create(player1.pubkey(), args)], [player1, key])
     return session
 

@@ -22,6 +22,7 @@ from crank.solana import accounts, borsh, chain_image
 from crank.solana.accounts import (
     ControllerInput,
     FrameLog,
+    FrameWork,
     HiddenState,
     InputBuffer,
     InputHistory,
@@ -63,6 +64,8 @@ class Error(enum.IntEnum):
     NOT_FINALIZED = 21, "the shard is not finalized"
     WRONG_MODEL = 22, "the session plays another model"
     SAME_RESULT = 23, "the frame is right, there is nothing to dispute"
+    WRONG_PART = 24, "another part of the frame is due"
+    TOO_LARGE = 25, "the world is too large for one transaction; its frames are computed in parts"
 
     sentence: str
 
@@ -87,6 +90,7 @@ class Op(enum.IntEnum):
     FINALIZE = 8
     RUN_INFERENCE = 9
     CHALLENGE = 10
+    RUN_PARTS = 11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +167,15 @@ class RunInference:
     frame: int = number("u32")
 
 
+@dataclasses.dataclass(frozen=True)
+class RunParts:
+    """Parts `first` to `first + count - 1` of the next frame; `frame_parts.parts` has them all."""
+
+    frame: int = number("u32")
+    first: int = number("u32")
+    count: int = number("u32")
+
+
 ARGUMENTS = {
     Op.CREATE: Create,
     Op.JOIN: Join,
@@ -172,6 +185,7 @@ ARGUMENTS = {
     Op.CREATE_SHARD: CreateShard,
     Op.UPLOAD: Upload,
     Op.RUN_INFERENCE: RunInference,
+    Op.RUN_PARTS: RunParts,
 }
 OWN = (HiddenState, InputBuffer, FrameLog, InputHistory)
 """What a session has beside its SessionState, in the order of the instructions' accounts."""
@@ -217,6 +231,13 @@ class Session:
         """Computes the next frame on chain; anybody may send it."""
         metas = [_w(self.address), _signer(who), *self._own(), _r(image)]
         return self._make(Op.RUN_INFERENCE, RunInference(frame), metas)
+
+    def run_parts(
+        self, who: Pubkey, frame: int, first: int, count: int, image: Pubkey, work: Pubkey
+    ) -> Instruction:
+        """Goes on with the next frame in a FrameWork; anybody may send it."""
+        metas = [_w(self.address), _signer(who), *self._own(), _r(image), _w(work)]
+        return self._make(Op.RUN_PARTS, RunParts(frame, first, count), metas)
 
     def challenge(self, who: Pubkey, scratch: Pubkey, image: Pubkey) -> Instruction:
         """Computes the last committed frame again, and ends the session if it differs."""
@@ -293,7 +314,9 @@ def header() -> str:
         "START_STOCKS": round(SEED_STOCKS),
         "START_JUMPS": SEED_JUMPS,
         "LANE_BITS": chain_image.LANE_BITS,
-        "LANE_WORDS": chain_image.LANE_WORDS,
+        "WIDE_FORM": chain_image.WIDE_FORM,
+        "SPARSE": chain_image.SPARSE,
+        "SLICE_ROWS": chain_image.SLICE_ROWS,
         "IMAGE_AT": chain_image.IMAGE_AT,
         "RECORD_ENTRY_BYTES": chain_image.ENTRY_BYTES,
         "RECORD_PARTS": chain_image.PARTS,
@@ -312,7 +335,7 @@ def header() -> str:
     lines.append(f"#define IMAGE_MAGIC {_word(chain_image.MAGIC)}")
     places = [f"{{{at}, {type_.size}}}" for at, type_ in borsh.layout(PlayerState).values()]
     lines.append(f"#define PLAYER_STATE_PLACES {{{', '.join(places)}}}")
-    for cls in (SessionState, *OWN, WeightShard):
+    for cls in (SessionState, *OWN, WeightShard, FrameWork):
         lines += ["", f"#define {_upper(cls)}_KIND {_word(accounts.discriminator(cls))}"]
         lines += _offsets(_upper(cls), cls, 8)
         lines.append(f"#define {_upper(cls)}_SIZE ({accounts.account_size(cls)})")

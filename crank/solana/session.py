@@ -22,8 +22,8 @@ from solders.pubkey import Pubkey
 
 from awm_jax.errors import AwmError
 from crank.integer import IntegerWorld
-from crank.solana import accounts, chain_state, machine
-from crank.solana.accounts import ACTIVE, WAITING, ControllerInput, InputBuffer
+from crank.solana import accounts, chain_state, frame_parts, machine, weight_shards
+from crank.solana.accounts import ACTIVE, WAITING, ControllerInput, FrameWork, InputBuffer
 from crank.solana.chain_state import Machine, Snapshot
 from crank.solana.program import CommitFrame, Error, Session, sha256
 from crank.solana.rpc import Node, Refused, Subscription
@@ -37,7 +37,7 @@ POLL_SECONDS = 0.25
 FAST_POLL_SECONDS = 0.005
 """How often where none stands."""
 UNITS = 1_400_000
-BEHIND = {Error.WRONG_FRAME, Error.WRONG_STATUS}
+BEHIND = {Error.WRONG_FRAME, Error.WRONG_STATUS, Error.WRONG_PART}
 """Another crank was faster, or the session has ended: look at the chain again."""
 RETRY = {Error.INPUTS_CHANGED, Error.NOT_READY, Error.WRONG_HASH}
 """An input came in between, or another crank wrote into the slot: the same frame once more."""
@@ -173,6 +173,7 @@ class Crank:
         self._work: list[float] = []
         self._sending: list[float] = []
         self._held = 0
+        self._dims: dict[str, int] | None = None
 
     def look(self) -> Snapshot:
         """The session as the chain has it.
@@ -273,12 +274,39 @@ class Crank:
     def _compute(self, current: Machine, image: Pubkey) -> Machine | None:
         """The program computes the frame; the machine here only counts it."""
         who, frame = self.authority.pubkey(), current.frame + 1
-        instruction = self.session.run_inference(who, frame, image)
-        done = self._attempt([[set_compute_unit_limit(UNITS), instruction]])
+        if self._dims is None:
+            self._dims = weight_shards.fetch_dims(self.node, image)
+        if frame_parts.fits_one(self._dims):
+            steps = [self.session.run_inference(who, frame, image)]
+        else:
+            steps = self._parts(who, frame, image, self._dims)
+        limit = set_compute_unit_limit(UNITS)
+        done = self._attempt([[limit, step] for step in steps])
         if done:
             self._work.append(0.0)
             return dataclasses.replace(current, frame=frame)
         return None if done is None else current
+
+    def _parts(
+        self, who: Pubkey, frame: int, image: Pubkey, dims: dict[str, int]
+    ) -> list[Instruction]:
+        """What is left of a frame in parts, which another crank may have begun."""
+        work = self.session.of(FrameWork)
+        found = self.node.account(work, 0, accounts.account_size(FrameWork))
+        if found is None:
+            raise AwmError(
+                f"no account at {work}, in which the frames of so large a world are made; "
+                "open the session with --on-chain"
+            )
+        first = 0
+        if any(found[1][:8]):
+            held = accounts.decode(FrameWork, found[1])[0]
+            first = held.cursor if held.frame == frame else 0
+        steps = []
+        for count in frame_parts.plan(dims, UNITS, first):
+            steps.append(self.session.run_parts(who, frame, first, count, image, work))
+            first += count
+        return steps
 
     def _send(self, ready: Machine, pair, held: int) -> bool | None:
         """True: committed. False: again. None: look at the chain."""

@@ -13,7 +13,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from awm_jax.errors import AwmError
-from crank.solana import accounts, program
+from crank.solana import accounts, chain_image, program
 from crank.solana.accounts import WeightShard
 from crank.solana.program import CreateShard
 from crank.solana.rpc import Node
@@ -67,6 +67,15 @@ def fetch(node: Node, shard: Pubkey) -> WeightShard:
     if not value.finalized:
         raise AwmError(f"the shard {shard} is not finalized; go on with: awm weights upload")
     return value
+
+
+def fetch_dims(node: Node, shard: Pubkey) -> dict[str, int]:
+    """The dimensions of the world in a shard, without its weights."""
+    at = account_bytes(0)
+    found = node.account(shard, at, chain_image.HEAD_BYTES)
+    if found is None or len(found[1]) < chain_image.HEAD_BYTES:
+        raise AwmError(f"no image of a world at {shard}; bring one there with: awm weights upload")
+    return chain_image.dims_of(found[1])
 
 
 def upload(

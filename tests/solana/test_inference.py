@@ -11,15 +11,25 @@ import pytest
 pytest.importorskip("solders")
 
 from support import int_worlds, solana_worlds
-from support.solana_chain import P1, P2, STRANGER, Chain, keypair
+from support.solana_chain import CRANK, P1, P2, PROGRAM, STRANGER, Chain, Direct, keypair
 
 from awm_jax.errors import AwmError
 from awm_jax.int8.world import Int8World
-from crank.solana import accounts, borsh, chain_image, chain_state, machine
+from crank.solana import (
+    accounts,
+    borsh,
+    chain_image,
+    chain_state,
+    frame_parts,
+    machine,
+    session,
+    weight_shards,
+)
 from crank.solana.accounts import (
     ENDED,
     REFUTED,
     ControllerInput,
+    FrameWork,
     HiddenState,
     InputBuffer,
     SessionState,
@@ -28,7 +38,7 @@ from crank.solana.accounts import (
 from crank.solana.chain_state import Machine
 from crank.solana.program import Error, sha256
 
-SHARD, SCRATCH = keypair(21).pubkey(), keypair(22).pubkey()
+SHARD, SCRATCH, WORK = (keypair(n).pubkey() for n in (21, 22, 23))
 
 
 @dataclasses.dataclass
@@ -47,8 +57,8 @@ class Play:
             assert self.chain.submit(player, machine.controller_of(pad)) is None
 
     def run(self, frame: int | None = None) -> Any:
-        session, due = self.chain.session, self.due if frame is None else frame
-        return self.chain.send(session.run_inference(STRANGER.pubkey(), due, SHARD))
+        own, due = self.chain.session, self.due if frame is None else frame
+        return self.chain.send(own.run_inference(STRANGER.pubkey(), due, SHARD))
 
     def step(self, pads: np.ndarray) -> None:
         self.inputs(pads)
@@ -145,8 +155,8 @@ def test_an_image_of_another_world_is_refused(arch: Any) -> None:
     other = solana_worlds.arch_of(d_state=16)
     image = chain_image.pack(solana_worlds.calm_params(1, other), other)
     play.chain.put(SHARD, shard_bytes(image))
-    session = play.chain.get(SessionState)
-    play.chain.put(SessionState, accounts.encode(dataclasses.replace(session, model=sha256(image))))
+    told = play.chain.get(SessionState)
+    play.chain.put(SessionState, accounts.encode(dataclasses.replace(told, model=sha256(image))))
     play.inputs(int_worlds.random_pads(3, 1)[0])
     assert play.run() == Error.WRONG_SIZE
     with pytest.raises(AwmError, match="recurrent worlds only"):
@@ -192,35 +202,171 @@ def test_a_wrong_record_is_refuted_after_the_end(arch: Any) -> None:
     assert play.chain.get(SessionState).status == REFUTED
 
 
+@dataclasses.dataclass
+class Parts:
+    """Frames of a Play in parts, with the account in which they are made."""
+
+    play: Play
+    dims: dict[str, int]
+
+    @classmethod
+    def of(cls, play: Play) -> Parts:
+        shard = play.chain.data(SHARD)[accounts.account_size(WeightShard) + 2 :]
+        dims = chain_image.dims_of(shard)
+        play.chain.put(WORK, bytes(frame_parts.work_bytes(dims, play.chain.size)))
+        return cls(play, dims)
+
+    def send(self, first: int, count: int, frame: int | None = None) -> Any:
+        own, due = self.play.chain.session, self.play.due if frame is None else frame
+        who = STRANGER.pubkey()
+        return self.play.chain.send(own.run_parts(who, due, first, count, SHARD, WORK))
+
+    def step(self, pads: np.ndarray, counts: list[int]) -> None:
+        self.play.inputs(pads)
+        at = 0
+        for count in counts:
+            assert self.send(at, count) is None
+            at += count
+        self.play.own = self.play.own.step(pads)
+
+
+def test_frames_in_parts_are_the_machines(arch: Any) -> None:
+    play = begin(arch)
+    frame = Parts.of(play)
+    total = len(frame_parts.parts(frame.dims))
+    plans = [[1] * total, [total], [3, total - 4, 1]]
+    for i, pads in enumerate(int_worlds.random_pads(3, 9)):
+        if i % 4 == 3:  # whole frames in between
+            play.step(pads)
+        else:
+            frame.step(pads, plans[i % 3])
+        assert play.chain.slot(play.own.frame) == play.own.slot()
+        assert play.chain.get(SessionState).players == play.own.players
+
+
+@pytest.mark.long
+def test_parts_fit_their_transactions() -> None:
+    """Long products in slices, under the limit that a transaction really has."""
+    arch = solana_worlds.arch_of(d_model=192, d_state=32, headdim=64, n_layers=2)
+    play = begin(arch, units=frame_parts.TRANSACTION_UNITS)
+    frame = Parts.of(play)
+    counts = frame_parts.plan(frame.dims, 500_000)
+    assert len(counts) > 2 and sum(counts) == len(frame_parts.parts(frame.dims))
+    for pads in int_worlds.random_pads(3, 5):
+        frame.step(pads, counts)
+        assert play.chain.slot(play.own.frame) == play.own.slot()
+
+
+def test_the_order_of_parts(arch: Any) -> None:
+    """The cursor only goes forward, and nobody changes a frame that has begun."""
+    play = begin(arch)
+    frame = Parts.of(play)
+    total = len(frame_parts.parts(frame.dims))
+    pads = int_worlds.random_pads(3, 2)
+    assert frame.send(0, 2) == Error.NOT_READY
+    play.inputs(pads[0])
+    assert frame.send(1, 1) == Error.WRONG_KIND
+    assert frame.send(0, 2, frame=play.due + 1) == Error.WRONG_FRAME
+    assert frame.send(0, total + 1) == Error.WRONG_PART
+    assert frame.send(0, 0) == Error.WRONG_PART
+    assert frame.send(0, 2) is None
+    for first in (0, 1, 3):
+        assert frame.send(first, 1) == Error.WRONG_PART
+    assert play.chain.submit(P1, ControllerInput(99)) is None  # too late for this frame
+    crank = play.chain.session.write_state(CRANK.pubkey(), play.due, 64, bytes([1]) * 64)
+    assert play.chain.send(crank) is None
+    assert frame.send(2, total - 2) is None
+    play.own = play.own.step(pads[0])
+    assert play.chain.slot(1) == play.own.slot()
+    assert play.chain.get(InputBuffer).player1 == machine.controller_of(pads[0][0])
+    play.inputs(pads[1])
+    assert frame.send(total, 1) == Error.WRONG_PART
+    work = play.chain.data(WORK)
+    for data, owner, error in (
+        (work[:-8], PROGRAM, Error.WRONG_SIZE),
+        (work, STRANGER.pubkey(), Error.WRONG_OWNER),
+        (work[:8] + bytes(32) + work[40:], PROGRAM, Error.WRONG_SESSION),
+    ):
+        play.chain.put(WORK, data, owner=owner)
+        assert frame.send(0, total) == error
+    play.chain.put(WORK, work)
+    assert frame.send(0, total) is None
+
+
+def test_a_crank_computes_in_parts(arch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a frame does not fit; another crank goes on with one that was begun."""
+    monkeypatch.setattr(frame_parts, "fits_one", lambda dims: False)
+    monkeypatch.setattr(session, "UNITS", 60_000)
+    play = begin(arch)
+    pads = int_worlds.random_pads(3, 3)
+    node, own = Direct(play.chain), play.chain.session
+    dims = weight_shards.fetch_dims(node, SHARD)
+    work = own.of(FrameWork)
+    play.inputs(pads[0])
+    settings = session.Settings(subscribe=False)
+
+    def crank() -> session.Crank:
+        return session.Crank(node, own, CRANK, play.own.world, settings, None, SHARD)
+
+    with pytest.raises(AwmError, match="open the session with --on-chain"):
+        crank().run()
+    play.chain.put(work, bytes(frame_parts.work_bytes(dims, play.chain.size)))
+    step = own.run_parts(STRANGER.pubkey(), 1, 0, 3, SHARD, work)
+    assert play.chain.send(step) is None
+    frames: list[int] = []
+
+    def on_frame(number: int) -> None:
+        frames.append(number)
+        play.own = play.own.step(pads[number - 1])
+        assert play.chain.slot(number) == play.own.slot()
+        if number < len(pads):
+            play.inputs(pads[number])
+
+    report = crank().run(on_frame, lambda: len(frames) == len(pads))
+    assert frames == [1, 2, 3] and report.digest == play.own.hexdigest()
+    assert node.sent > len(pads)
+
+
+def opened(blocks: bytes, rows: int, cols: int, x: np.ndarray) -> list[int]:
+    """A product by narrow blocks, as the program empties them."""
+    words = np.frombuffer(blocks, "<u8").tolist()
+    mask, out, at = (1 << 21) - 1, [], 0
+    while len(out) < rows:
+        chunk = words[at]
+        sums = np.array(words[at + 1 : at + 19], np.uint64).astype(np.int64)
+        at += 19
+        for first in range(0, cols, chunk):
+            columns = range(first, min(first + chunk, cols))
+            for word in range(6):
+                total = words[at + word]
+                for i, c in enumerate(columns, 1):
+                    total += words[at + 6 * i + word] * int(x[c])
+                total %= 1 << 64
+                lanes = total & mask, total >> 21 & mask, total >> 42
+                sums[3 * word : 3 * word + 3] += np.array(lanes, np.int64)
+            at += 6 * (1 + len(columns))
+        out += sums.tolist()
+    assert at == len(words)
+    return out[:rows]
+
+
 def test_lanes_hold_any_weights() -> None:
-    """Products by lanes, as the program empties them, with the largest weights and codes."""
+    """The largest weights and codes, whole rows and such that must be emptied on the way."""
     rng = np.random.default_rng(0)
     for w in (
         np.full((12, 128), 127, np.int8),
-        np.full((13, 64), -127, np.int8),
+        np.full((19, 64), -127, np.int8),
         rng.integers(-127, 128, (30, 192)).astype(np.int8),
+        rng.integers(-30, 31, (18, 136)).astype(np.int8),
     ):
-        cols = w.shape[1]
-        words = np.frombuffer(chain_image.lanes(w), "<u8")
-        words = words.reshape(-1, cols, chain_image.LANE_WORDS)
-        for x in (np.full(cols, 127), np.full(cols, -128), rng.integers(-128, 128, cols)):
-            rows = []
-            for block in words:
-                sums = np.zeros(chain_image.BLOCK_ROWS, np.int64)
-                for at in range(0, cols, 64):
-                    for word in range(chain_image.LANE_WORDS):
-                        total = sum(int(block[c, word]) * int(x[c]) for c in range(at, at + 64)) + (
-                            1 << 20
-                        ) * (1 + (1 << 21) + (1 << 42))
-                        total %= 1 << 64
-                        for lane in range(3):
-                            bits = total >> 21 * lane
-                            value = bits if lane == 2 else bits & ((1 << 21) - 1)
-                            sums[3 * word + lane] += value - (1 << 20)
-                rows.extend(sums)
-            np.testing.assert_array_equal(rows[: len(w)], w.astype(np.int64) @ x)
+        rows, cols = w.shape
+        for least in (-127, 0):
+            blocks = chain_image.narrow_blocks(w, least)
+            signs = np.where(w[0] > 0, 127, least)
+            for x in (np.full(cols, 127), signs, rng.integers(least, 128, cols)):
+                np.testing.assert_array_equal(opened(blocks, rows, cols, x), w.astype(np.int64) @ x)
 
 
 def test_the_weights_that_lanes_cannot_hold() -> None:
-    with pytest.raises(AwmError, match="too large for lanes"):
-        chain_image.lanes(np.full((1, 64), -128, np.int8))
+    with pytest.raises(AwmError, match="lanes of 32 bits"):
+        chain_image.wide_blocks(np.full((1, 1040), 127, np.int8))

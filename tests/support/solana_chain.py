@@ -33,6 +33,7 @@ from crank.solana.program import (
     history_tail,
     sha256,
 )
+from crank.solana.rpc import Refused
 
 PROGRAM = Keypair.from_seed(bytes([7]) * 32).pubkey()
 RENT = 10**12
@@ -161,6 +162,30 @@ class Chain:
         assert self.submit(P1, first) is None
         assert self.submit(P2, second) is None
         assert self.commit(self.state(due)) is None
+
+
+class Direct:
+    """What a crank asks of a node, answered by a chain."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.sent = 0
+
+    def account(self, key: Pubkey, start: int = 0, length: int | None = None) -> Any:
+        found = self.chain.svm.get_account(key)
+        if found is None:
+            return None
+        end = None if length is None else start + length
+        return str(found.owner), bytes(found.data)[start:end]
+
+    def accounts(self, keys: list[Pubkey]) -> list[Any]:
+        return [self.account(key) for key in keys]
+
+    def send(self, instructions: list[Instruction], signers: list[Keypair]) -> None:
+        self.sent += 1
+        error = self.chain.send(*instructions, payer=signers[0])
+        if error is not None:
+            raise Refused(str(error), error if isinstance(error, Error) else None)
 
 
 def borsh_session(data: bytes) -> SessionState:

@@ -14,6 +14,15 @@
 /* Matches that one call advances together, so that a weight is read once for all of them. */
 #define AWM_BLOCK 8
 
+/* What the step computes with, and what a code is. Every value fits 32 bits and every code 16
+ * (docs/integer-spec.md, section 10), so that wider types give the same bits; a build whose machine
+ * has cheaper ones says so. An image's tensors are of AWM_NUM, but int8 matrices and embeddings. */
+#ifndef AWM_NUM
+#define AWM_NUM int32_t
+#define AWM_UNUM uint32_t
+#define AWM_CODE int16_t
+#endif
+
 struct awm_machine;
 
 /* One match: K frames and, in a recurrent world, the network's state, before and after the frame.

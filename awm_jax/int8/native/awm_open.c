@@ -123,25 +123,27 @@ static const char *check_dims(const int32_t *d) {
 
 static size_t weights(int rows, int cols) { return (size_t)rows * awm_padded(cols); }
 
+#define NUM sizeof(AWM_NUM)
+
 /* Bytes of a tensor of the world. */
 static size_t tensor_bytes(const int32_t *d, int which) {
   size_t embeddings = 0;
   int hidden = d[AWM_D_HEAD_HIDDEN], n = hidden ? hidden : d[AWM_D_D_MODEL];
   switch (which) {
     case AWM_T_SIGMOID:
-    case AWM_T_SOFTPLUS: return 4 * 513;
-    case AWM_T_EXP2: return 4 * 257;
-    case AWM_T_RSQRT: return 4 * 193;
+    case AWM_T_SOFTPLUS: return NUM * 513;
+    case AWM_T_EXP2: return NUM * 257;
+    case AWM_T_RSQRT: return NUM * 193;
     case AWM_T_LOW:
     case AWM_T_HIGH:
     case AWM_T_COLUMN_M:
-    case AWM_T_COLUMN_S: return 4 * (size_t)d[AWM_D_CONT];
+    case AWM_T_COLUMN_S: return NUM * (size_t)d[AWM_D_CONT];
     case AWM_T_LINES:
-    case AWM_T_BIRTH_PLACES: return 4 * (size_t)(4 * d[AWM_D_VOCAB_8] * d[AWM_D_GAME_RULES]);
+    case AWM_T_BIRTH_PLACES: return NUM * (size_t)(4 * d[AWM_D_VOCAB_8] * d[AWM_D_GAME_RULES]);
     case AWM_T_FEATURE_M:
-    case AWM_T_FEATURE_S: return 4 * (size_t)(AWM_GEOMETRY_PER_PLAYER * d[AWM_D_GEOMETRY]);
+    case AWM_T_FEATURE_S: return NUM * (size_t)(AWM_GEOMETRY_PER_PLAYER * d[AWM_D_GEOMETRY]);
     case AWM_T_LEVELS:
-      return 4 * (size_t)((AWM_LEVELS + 1) * d[AWM_D_VOCAB_8] * d[AWM_D_GEOMETRY]);
+      return NUM * (size_t)((AWM_LEVELS + 1) * d[AWM_D_VOCAB_8] * d[AWM_D_GEOMETRY]);
     case AWM_T_EMBEDDINGS:
       for (int i = 0; i <= AWM_MAX_INTS; i++)
         embeddings += (size_t)d[AWM_D_VOCAB_0 + i] * (size_t)d[AWM_D_WIDTH_0 + i];
@@ -150,23 +152,23 @@ static size_t tensor_bytes(const int32_t *d, int which) {
     case AWM_T_FRAME_NARROW: return weights(d[AWM_D_D_MODEL], d[AWM_D_N_NARROW]);
     case AWM_T_CTRL_WIDE: return weights(d[AWM_D_D_MODEL], d[AWM_D_CTRL_WIDE]);
     case AWM_T_CTRL_NARROW: return weights(d[AWM_D_D_MODEL], d[AWM_D_CTRL_NARROW]);
-    case AWM_T_FINAL_EPS: return 4 * 2;
+    case AWM_T_FINAL_EPS: return NUM * 2;
     case AWM_T_HIDDEN_W: return weights(hidden, d[AWM_D_D_MODEL]);
     case AWM_T_HIDDEN_BIAS:
     case AWM_T_HIDDEN_A:
-    case AWM_T_HIDDEN_M: return 4 * (size_t)hidden;
+    case AWM_T_HIDDEN_M: return NUM * (size_t)hidden;
     case AWM_T_NUMERIC_W: return weights(d[AWM_D_NUMERIC], n);
     case AWM_T_NUMERIC_BIAS:
     case AWM_T_NUMERIC_M:
     case AWM_T_NUMERIC_S:
-    case AWM_T_NUMERIC_L: return 4 * (size_t)d[AWM_D_NUMERIC];
+    case AWM_T_NUMERIC_L: return NUM * (size_t)d[AWM_D_NUMERIC];
     case AWM_T_BINARY_W: return weights(2 * d[AWM_D_BINARY], n);
-    case AWM_T_BINARY_BIAS: return 4 * 2 * (size_t)d[AWM_D_BINARY];
+    case AWM_T_BINARY_BIAS: return NUM * 2 * (size_t)d[AWM_D_BINARY];
     case AWM_T_LOGITS_W: return weights(d[AWM_D_LOGITS], n);
     case AWM_T_LOGITS_BIAS:
     case AWM_T_LOGITS_A:
-    case AWM_T_LOGITS_M: return 4 * (size_t)d[AWM_D_LOGITS];
-    default: return 4 * (size_t)d[AWM_D_D_MODEL];
+    case AWM_T_LOGITS_M: return NUM * (size_t)d[AWM_D_LOGITS];
+    default: return NUM * (size_t)d[AWM_D_D_MODEL];
   }
 }
 
@@ -175,28 +177,28 @@ static size_t layer_bytes(const awm_machine *m, int which) {
   int d = m->dims[AWM_D_D_MODEL], e = awm_d_inner(m), rows = awm_in_rows(m);
   switch (which) {
     case AWM_L_NORM_EPS:
-    case AWM_L_GATED_EPS: return 4 * 2;
+    case AWM_L_GATED_EPS: return NUM * 2;
     case AWM_L_IN_W: return weights(rows, d);
     case AWM_L_IN_BIAS:
     case AWM_L_IN_A:
-    case AWM_L_IN_M: return 4 * (size_t)rows;
-    case AWM_L_CONV_W: return 4 * (size_t)(AWM_CONV_WIDTH * awm_channels(m));
+    case AWM_L_IN_M: return NUM * (size_t)rows;
+    case AWM_L_CONV_W: return NUM * (size_t)(AWM_CONV_WIDTH * awm_channels(m));
     case AWM_L_CONV_BIAS:
     case AWM_L_CONV_A:
-    case AWM_L_CONV_M: return 4 * (size_t)awm_channels(m);
+    case AWM_L_CONV_M: return NUM * (size_t)awm_channels(m);
     case AWM_L_DECAY_M:
     case AWM_L_DECAY_S:
     case AWM_L_DRIVE_M:
     case AWM_L_DRIVE_S:
     case AWM_L_Y_A:
     case AWM_L_Y_M:
-    case AWM_L_SKIP_M: return 4 * (size_t)awm_heads(m);
+    case AWM_L_SKIP_M: return NUM * (size_t)awm_heads(m);
     case AWM_L_B_M:
-    case AWM_L_C_M: return 4 * (size_t)m->dims[AWM_D_D_STATE];
-    case AWM_L_GATED_W: return 4 * (size_t)e;
+    case AWM_L_C_M: return NUM * (size_t)m->dims[AWM_D_D_STATE];
+    case AWM_L_GATED_W: return NUM * (size_t)e;
     case AWM_L_OUT_W: return weights(d, e);
-    case AWM_L_SCALARS: return 4 * AWM_S_COUNT;
-    default: return 4 * (size_t)d;
+    case AWM_L_SCALARS: return NUM * AWM_S_COUNT;
+    default: return NUM * (size_t)d;
   }
 }
 
@@ -248,10 +250,14 @@ static void xxh_start(xxh32 *x, uint32_t seed) {
   x->n = 0;
 }
 
-static void xxh_word(xxh32 *x, uint32_t word) {
-  x->tail[x->n++ % 4] = word;
-  if (x->n % 4 == 0)
-    for (int i = 0; i < 4; i++) x->v[i] = rotl(x->v[i] + x->tail[i] * P2, 13) * P1;
+/* The same words into every lane. */
+static void xxh_words(xxh32 *x, const uint32_t *words, int n) {
+  for (int lane = 0; lane < AWM_DIGEST_LANES; lane++, x++)
+    for (int i = 0; i < n; i++) {
+      x->tail[x->n++ % 4] = words[i];
+      if (x->n % 4 == 0)
+        for (int j = 0; j < 4; j++) x->v[j] = rotl(x->v[j] + x->tail[j] * P2, 13) * P1;
+    }
 }
 
 static uint32_t xxh_end(const xxh32 *x) {
@@ -273,27 +279,25 @@ void awm_digest_extend(const awm_machine *m, const awm_match *after, int32_t num
                        uint32_t digest[AWM_DIGEST_LANES]) {
   int c = awm_dim(m, AWM_D_CONT), nb = awm_dim(m, AWM_D_BINARY), ni = awm_dim(m, AWM_D_INTS);
   int last = awm_dim(m, AWM_D_CONTEXT_LEN) - 1;
-  for (int lane = 0; lane < AWM_DIGEST_LANES; lane++) {
-    xxh32 x;
-    xxh_start(&x, digest[lane]);
-    xxh_word(&x, (uint32_t)number);
-    xxh_word(&x, (uint32_t)after->stage_out[last]);
-    for (int p = 2 * last; p < 2 * last + 2; p++) {
-      for (int i = 0; i < c; i++) xxh_word(&x, (uint32_t)after->cont_out[p * c + i]);
-      for (int i = 0; i < ni; i++) xxh_word(&x, (uint32_t)after->ints_out[p * ni + i]);
-      for (int i = 0; i < nb; i += 32) {
-        uint32_t packed = 0;
-        for (int j = i; j < nb && j < i + 32; j++)
-          packed |= (uint32_t)after->binary_out[p * nb + j] << (j - i);
-        xxh_word(&x, packed);
-      }
-      const int32_t *pad = after->window_out + p * AWM_PAD_FIELDS;
-      for (int i = 0; i < AWM_PAD_FIELDS; i += 4) {
-        uint32_t word = 0;
-        for (int j = 0; j < 4; j++) word |= ((uint32_t)pad[i + j] & 255) << (8 * j);
-        xxh_word(&x, word);
-      }
+  xxh32 x[AWM_DIGEST_LANES];
+  for (int lane = 0; lane < AWM_DIGEST_LANES; lane++) xxh_start(x + lane, digest[lane]);
+  uint32_t first[2] = {(uint32_t)number, (uint32_t)after->stage_out[last]};
+  xxh_words(x, first, 2);
+  for (int p = 2 * last; p < 2 * last + 2; p++) {
+    xxh_words(x, (const uint32_t *)after->cont_out + p * c, c);
+    xxh_words(x, (const uint32_t *)after->ints_out + p * ni, ni);
+    for (int i = 0; i < nb; i += 32) {
+      uint32_t packed = 0;
+      for (int j = i; j < nb && j < i + 32; j++)
+        packed |= (uint32_t)after->binary_out[p * nb + j] << (j - i);
+      xxh_words(x, &packed, 1);
     }
-    digest[lane] = xxh_end(&x);
+    const int32_t *pad = after->window_out + p * AWM_PAD_FIELDS;
+    for (int i = 0; i < AWM_PAD_FIELDS; i += 4) {
+      uint32_t word = 0;
+      for (int j = 0; j < 4; j++) word |= ((uint32_t)pad[i + j] & 255) << (8 * j);
+      xxh_words(x, &word, 1);
+    }
   }
+  for (int lane = 0; lane < AWM_DIGEST_LANES; lane++) digest[lane] = xxh_end(x + lane);
 }

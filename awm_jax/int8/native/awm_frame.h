@@ -1,0 +1,175 @@
+/* From head outputs to the next frame (awm_jax/int8/world.py and game/rules.py). */
+#ifndef AWM_FRAME_H
+#define AWM_FRAME_H
+
+static void shift(i32 *out, const i32 *in, int k, int width) {
+  memmove(out, in + width, sizeof(i32) * (size_t)(k - 1) * (size_t)width);
+}
+
+#ifndef AWM_HAS_FIRST_LARGEST
+static i32 first_largest(const num *x, int n) {
+  int best = 0;
+  for (int i = 1; i < n; i++)
+    if (x[i] > x[best]) best = i;
+  return best;
+}
+#endif
+
+/* The categories of the new frame: the largest logit of each head, the first of equals. */
+static void choose(const awm_machine *m, const num *logits, i32 *ints) {
+  for (int i = 0; i < AWM_CATEGORICAL; i++) {
+    int column = awm_dim(m, AWM_D_AT_ACTION + i);
+    int vocab = awm_dim(m, AWM_D_VOCAB_0 + column);
+    for (int p = 0; p < 2; p++) {
+      ints[p * awm_dim(m, AWM_D_INTS) + column] = first_largest(logits, vocab);
+      logits += vocab;
+    }
+  }
+}
+
+/* Moves both players' continuous columns by the numeric outputs, in place. */
+static void move(const awm_machine *m, const num *acc, i32 *cont) {
+  const num *bias = awm_tensor(m, AWM_T_NUMERIC_BIAS), *mul = awm_tensor(m, AWM_T_NUMERIC_M);
+  const num *s = awm_tensor(m, AWM_T_NUMERIC_S), *l = awm_tensor(m, AWM_T_NUMERIC_L);
+  int starts[3] = {awm_dim(m, AWM_D_AT_CORE), awm_dim(m, AWM_D_AT_VELOCITY),
+                   awm_dim(m, AWM_D_AT_DYNAMICS)};
+  int n_dynamics = awm_dim(m, AWM_D_N_DYNAMICS), n_core = starts[1] - starts[0];
+  int widths[3] = {n_core, awm_dim(m, AWM_D_NUMERIC) / 2 - n_core - n_dynamics, n_dynamics};
+  int rules = awm_dim(m, AWM_D_GAME_RULES);
+  int percent = awm_dim(m, AWM_D_AT_PERCENT), stocks = awm_dim(m, AWM_D_AT_STOCKS);
+  num struck[2] = {0, 0};
+  int i = 0;
+  for (int part = 0; part < 3; part++)
+    for (int p = 0; p < 2; p++)
+      for (int j = 0; j < widths[part]; j++, i++) {
+        i32 *column = cont + p * awm_dim(m, AWM_D_CONT) + starts[part] + j;
+        num value = mulshift(acc[i] + bias[i], mul[i], s[i]);
+        value = clamp(shifted(value, l[i]), AWM_CHANGE_MAX);
+        if (rules && starts[part] + j == stocks) {
+          num damage = struck[p] < AWM_LEAST_HIT ? AWM_LEAST_HIT : struck[p];
+          if (value > 0) cont[p * awm_dim(m, AWM_D_CONT) + percent] += (i32)damage;
+          continue;
+        }
+        if (rules && starts[part] + j == percent) {
+          struck[p] = value;
+          continue;
+        }
+        if (part < 2)
+          *column += (i32)value;
+        else
+          *column = rules ? (i32)(*column + value + AWM_UNIT / 2) >> 16 << 16 : (i32)value;
+      }
+}
+
+/* rules.py: the action of the new frame, where the network chose `said`. */
+static i32 next_action(i32 said, i32 old, i32 age, i32 x, i32 y, const num *lines) {
+  static const i32 dying[AWM_DYING][3] = AWM_DYING_FRAMES;
+  for (int i = 0; i < AWM_DYING; i++)
+    if (old == dying[i][0]) return age + 1 < dying[i][1] ? old : dying[i][2];
+  if (old == AWM_REBIRTH)
+    return age + 1 < AWM_REBIRTH_FRAMES ? old : said > AWM_REBIRTH ? said : AWM_WAITING;
+  if (y < lines[0]) return AWM_BEYOND_BOTTOM;
+  if (x < lines[1]) return AWM_BEYOND_LEFT;
+  if (x > lines[2]) return AWM_BEYOND_RIGHT;
+  int up = y > lines[3] && (said == AWM_UP || said == AWM_FAR_UP);
+  return said > AWM_REBIRTH || up ? said : old;
+}
+
+static int is_still(i32 action) {
+  return action >= AWM_BEYOND_BOTTOM && action <= AWM_BEYOND_RIGHT;
+}
+
+/* A player's action and columns by the game's rules. `last` (x, y), `was` and `age` are those of
+ * the frame before. */
+static void ruled(const awm_machine *m, i32 stage, int player, const i32 *last, i32 was, i32 age,
+                  i32 *cont, i32 *action) {
+  stage = index_of(stage, awm_dim(m, AWM_D_VOCAB_8));
+  const num *place = (const num *)awm_tensor(m, AWM_T_BIRTH_PLACES) + 4 * stage;
+  i32 *x = cont + awm_dim(m, AWM_D_AT_X), *y = cont + awm_dim(m, AWM_D_AT_Y);
+  *action = next_action(*action, was, age, *x, *y,
+                        (const num *)awm_tensor(m, AWM_T_LINES) + 4 * stage);
+  if (is_still(*action) && is_still(was)) {
+    *x = last[0];
+    *y = last[1];
+  }
+  if (*action != AWM_REBIRTH || was == AWM_REBIRTH) return;
+  int velocity = awm_dim(m, AWM_D_AT_VELOCITY), dynamics = awm_dim(m, AWM_D_AT_DYNAMICS);
+  int n = awm_dim(m, AWM_D_N_DYNAMICS), stocks = awm_dim(m, AWM_D_AT_STOCKS);
+  for (int i = awm_dim(m, AWM_D_AT_CORE); i < velocity; i++) cont[i] = 0;
+  for (int i = velocity; i < velocity + AWM_SPEEDS; i++) cont[i] = 0;
+  for (int i = dynamics; i < dynamics + n; i++)
+    if (i != stocks) cont[i] = 0;
+  *x = place[player];
+  *y = place[2];
+  cont[awm_dim(m, AWM_D_AT_SPEED_Y)] = place[3];
+  cont[awm_dim(m, AWM_D_AT_SHIELD)] = AWM_SHIELD;
+}
+
+static int takes_stock(i32 action, i32 age) {
+  static const i32 deaths[AWM_DEATHS][2] = AWM_DEATH_FRAMES;
+  for (int i = 0; i < AWM_DEATHS; i++)
+    if (action == deaths[i][0] && age == deaths[i][1]) return 1;
+  return 0;
+}
+
+/* state_age counts the frames since the action changed; then every column within its limits. */
+static void age_and_limits(const awm_machine *m, const i32 *last_ints, i32 age[2], i32 *cont,
+                           i32 *ints) {
+  const num *low = awm_tensor(m, AWM_T_LOW), *high = awm_tensor(m, AWM_T_HIGH);
+  int c = awm_dim(m, AWM_D_CONT), ni = awm_dim(m, AWM_D_INTS), at = awm_dim(m, AWM_D_AT_AGE);
+  int action = awm_dim(m, AWM_D_AT_ACTION);
+  for (int p = 0; p < 2; p++) {
+    int same = ints[p * ni + action] == last_ints[p * ni + action];
+    if (awm_dim(m, AWM_D_AGE_EMBED))
+      ints[p * ni + at] = same ? at_most(age[p] + 1, awm_dim(m, AWM_D_VOCAB_0 + at) - 1) : 0;
+    else
+      cont[p * c + at] = same ? age[p] + AWM_UNIT : 0;
+    if (awm_dim(m, AWM_D_GAME_RULES) && takes_stock(ints[p * ni + action], ints[p * ni + at]))
+      cont[p * c + awm_dim(m, AWM_D_AT_STOCKS)] -= AWM_UNIT;
+    for (int i = 0; i < c; i++) cont[p * c + i] = between(cont[p * c + i], low[i], high[i]);
+  }
+}
+
+/* Writes the new frame of one match, whose head outputs are given, and shifts its window. */
+static void transition(const awm_machine *m, const awm_match *match, const num *numeric,
+                       const num *binary, const num *logits) {
+  int c = awm_dim(m, AWM_D_CONT), nb = awm_dim(m, AWM_D_BINARY), ni = awm_dim(m, AWM_D_INTS);
+  int k = awm_dim(m, AWM_D_CONTEXT_LEN), at = awm_dim(m, AWM_D_AT_AGE);
+  const num *bias = awm_tensor(m, AWM_T_BINARY_BIAS);
+  int action = awm_dim(m, AWM_D_AT_ACTION);
+  i32 last_ints[2 * AWM_MAX_INTS], age[2], places[2][2];
+  i32 stage = match->stage[k - 1];
+  memcpy(last_ints, newest(match->ints, m, 2 * ni), sizeof(i32) * 2 * (size_t)ni);
+
+  /* The newest frame moves one place up in the window and is copied as the start of the next. */
+  i32 *cont = match->cont_out + (size_t)(k - 1) * 2 * c;
+  i32 *ints = match->ints_out + (size_t)(k - 1) * 2 * ni;
+  const i32 *last = newest(match->cont, m, 2 * c);
+  for (int p = 0; p < 2; p++) {
+    age[p] = awm_dim(m, AWM_D_AGE_EMBED) ? last_ints[p * ni + at] : last[p * c + at];
+    places[p][0] = last[p * c + awm_dim(m, AWM_D_AT_X)];
+    places[p][1] = last[p * c + awm_dim(m, AWM_D_AT_Y)];
+  }
+  shift(match->cont_out, match->cont, k, 2 * c);
+  if (cont != last) memcpy(cont, last, sizeof(i32) * 2 * (size_t)c);
+  shift(match->binary_out, match->binary, k, 2 * nb);
+  shift(match->ints_out, match->ints, k, 2 * ni);
+  memcpy(ints, last_ints, sizeof(i32) * 2 * (size_t)ni);
+  shift(match->stage_out, match->stage, k, 1);
+  match->stage_out[k - 1] = stage;
+  shift(match->window_out, match->window, k, 2 * AWM_PAD_FIELDS);
+  memcpy(match->window_out + (size_t)(k - 1) * 2 * AWM_PAD_FIELDS, match->pads,
+         sizeof(i32) * 2 * AWM_PAD_FIELDS);
+
+  i32 *bits = match->binary_out + (size_t)(k - 1) * 2 * nb;
+  for (int i = 0; i < 2 * nb; i++) bits[i] = binary[i] + bias[i] > 0;
+  choose(m, logits, ints);
+  move(m, numeric, cont);
+  if (awm_dim(m, AWM_D_GAME_RULES))
+    for (int p = 0; p < 2; p++)
+      ruled(m, stage, p, places[p], last_ints[p * ni + action], age[p], cont + p * c,
+            ints + p * ni + action);
+  age_and_limits(m, last_ints, age, cont, ints);
+}
+
+#endif

@@ -1,0 +1,182 @@
+"""Compute units of RUN_INFERENCE in LiteSVM, whole and part by part.
+
+`PYTHONPATH=.:tests python benchmarks/onchain_units.py [CARTRIDGE] [--frames N] [--table]` from the
+checkout; the embedded cartridge is the default, `--size D_MODEL,D_STATE,LAYERS` a made-up world.
+Every frame is compared with the JAX step's. `--table` builds the program anew with a count at the
+start of each section (needs clang 14) and prints what each takes; the counting itself is taken off.
+`--in-parts` computes frames in several transactions of 1.4 million units, as `frame_parts.plan`
+cuts them. `--no-zeros` packs every matrix as if no code were ever zero: what the worst frame takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from solders.instruction import Instruction
+from solders.message import Message
+from solders.transaction import Transaction
+from solders.transaction_metadata import FailedTransactionMetadata
+from support import int_worlds, solana_chain
+from support.solana_chain import P1, P2, STRANGER, Chain, keypair
+
+from awm_jax.encoding import EncodingConfig
+from awm_jax.int8.native import image as native
+from awm_jax.int8.params import Arch
+from awm_jax.int8.world import Int8World
+from awm_jax.variant import Variant
+from crank.solana import accounts, chain_image, chain_state, frame_parts, machine
+from crank.solana.accounts import SessionState, WeightShard
+from crank.solana.chain_state import Machine
+from crank.solana.program import sha256
+
+ONCHAIN = Path(__file__).resolve().parents[1] / "onchain"
+SHARD, WORK = keypair(21).pubkey(), keypair(23).pubkey()
+LEFT = re.compile(r"Program consumption: (\d+) units remaining")
+SAID = re.compile(r"Program log: (.*)")
+
+
+def world_of(args: argparse.Namespace) -> tuple[Any, Arch]:
+    if not args.size:
+        from converters.cartridge import read_cartridge
+        from converters.quantize.pack import load_world
+
+        return load_world(read_cartridge(args.cartridge))
+    d_model, d_state, layers = map(int, args.size.split(","))
+    cfg = EncodingConfig(state_age_as_embed=True, state_flags=True, hitstun=True)
+    variant = Variant(control_first=True, geometry=True, head_hidden=d_model)
+    arch = Arch(
+        cfg,
+        d_model=d_model,
+        d_state=d_state,
+        n_layers=layers,
+        headdim=64,
+        context_len=10,
+        recurrent=True,
+        variant=variant,
+    )
+    return int_worlds.random_world(1, arch), arch
+
+
+def counting_program() -> bytes:
+    sys.path.insert(0, str(ONCHAIN))
+    import build  # type: ignore[import-not-found]
+
+    return build.compile_program(defines=("-DAWM_COUNT_UNITS",))
+
+
+def begin(params: Any, arch: Arch) -> tuple[Chain, Machine, list[int]]:
+    """A session at its start, and how its frames are cut in parts."""
+    world = Int8World(int_worlds.on_device(params), arch)
+    image = chain_image.pack(params, arch)
+    shape = chain_state.create_shape(world)
+    chain = Chain(size=shape["state_size"], max_frames=28800)
+    done = [chain.create(**shape, model=sha256(image)), chain.join()]
+    own = Machine.at_start(world, chain.get(SessionState))
+    done.append(chain.commit(own.slot(), players=own.players))
+    if any(done):
+        sys.exit(f"the session did not begin: {done}")
+    shard = WeightShard(0, len(image), bytes(P1.pubkey()), True, sha256(image))
+    chain.put(SHARD, accounts.encode(shard, bytes(accounts.TAIL_PADDING) + image))
+    dims = chain_image.dims_of(image)
+    work = frame_parts.work_bytes(dims, chain.size)
+    chain.put(WORK, bytes(work))
+    print(f"bytes: {len(image):,} of weights, {chain.size:,} of state, {work:,} of work for parts")
+    return chain, own, frame_parts.plan(dims)
+
+
+def send(chain: Chain, step: Instruction) -> tuple[int, list[str]]:
+    message = Message([step], STRANGER.pubkey())
+    done = chain.svm.send_transaction(Transaction.new_unsigned(message))
+    if isinstance(done, FailedTransactionMetadata):
+        sys.exit(f"refused: {done.err()}")
+    return done.compute_units_consumed(), done.logs()
+
+
+def run(
+    chain: Chain, own: Machine, pads: np.ndarray, counts: list[int] | None
+) -> tuple[list[int], list[str]]:
+    """One frame, in so many parts a transaction, or whole; units of each transaction, and logs."""
+    for player, pad in zip((P1, P2), pads, strict=True):
+        chain.submit(player, machine.controller_of(pad))
+    who, due = STRANGER.pubkey(), own.frame + 1
+    if counts is None:
+        spent, logs = send(chain, chain.session.run_inference(who, due, SHARD))
+        return [spent], logs
+    units = []
+    for i, count in enumerate(counts):
+        first = sum(counts[:i])
+        step = chain.session.run_parts(who, due, first, count, SHARD, WORK)
+        units.append(send(chain, step)[0])
+    return units, []
+
+
+def sections(logs: list[str], found: dict[str, list[int]], frame: int) -> None:
+    """Adds a frame's units of every section; a section lasts until the next count."""
+    name, before = "", 0
+    for line in logs:
+        if said := SAID.match(line):
+            name_next = said[1]
+        elif left := LEFT.match(line):
+            now = int(left[1])
+            if name:
+                found[name][frame] += before - now
+                found[name][-1] += 1
+            name, before = name_next, now
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cartridge", nargs="?", default="embedded")
+    parser.add_argument("--size", help="D_MODEL,D_STATE,LAYERS of a made-up world instead")
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--in-parts", action="store_true")
+    parser.add_argument("--no-zeros", action="store_true")
+    parser.add_argument("--pads", type=int, default=3, help="seed of the inputs")
+    args = parser.parse_args()
+    if args.table:
+        program = counting_program()
+        solana_chain.elf = lambda: program
+    if args.no_zeros:
+        chain_image.DENSE.update(native.TENSORS, native.LAYER_TENSORS)
+    chain, own, counts = begin(*world_of(args))
+    units: list[list[int]] = []
+    found: dict[str, list[int]] = defaultdict(lambda: [0] * (args.frames + 1))
+    for frame, pads in enumerate(int_worlds.random_pads(args.pads, args.frames)):
+        spent, logs = run(chain, own, pads, counts if args.in_parts else None)
+        own = own.step(pads)
+        if chain.slot(own.frame) != own.slot():
+            sys.exit(f"frame {own.frame}: the chain's state is not the step's")
+        units.append(spent)
+        if args.table:
+            sections(logs, found, frame)
+        if chain.get(SessionState).status == accounts.ENDED:
+            break
+    frames = len(units)
+    if args.table:
+        each = found.pop("nothing")
+        cost = sum(each[:-1]) // each[-1]
+        whole = 0
+        for name, values in found.items():
+            mean = (sum(values[:-1]) - cost * values[-1]) / frames
+            whole += mean
+            print(f"{name:<20} {mean:>12,.0f}")
+        print(f"{'sum':<20} {whole:>12,.0f}")
+        return
+    whole, most = [sum(each) for each in units], max(map(max, units))
+    fits = "fits" if most <= frame_parts.TRANSACTION_UNITS else "does not fit"
+    print(
+        f"{frames} frames equal; units of a frame: least {min(whole):,}, mean "
+        f"{sum(whole) // frames:,}, most {max(whole):,}\n"
+        f"transactions of a frame: {len(units[0])}, the largest of {most:,} units {fits}"
+    )
+
+
+if __name__ == "__main__":
+    main()
