@@ -23,7 +23,7 @@ export class Input {
       this.down.add(event.code);
       event.preventDefault();
     };
-    this.keyup = (event) => this.down.delete(event.code);
+    this.keyup = (event) => { if (this.down.delete(event.code)) event.preventDefault(); };
     this.release = () => this.down.clear();
     addEventListener("keydown", this.keydown);
     addEventListener("keyup", this.keyup);

@@ -215,6 +215,8 @@ class Cabinet {
       }
     }
     if (!this.attract) this.deck.update(this.mode, this.sound.on);
+    // A match that was played here is looked at again: what it came to is not in the way.
+    if (this.session) this.root.toggleAttribute("data-again", !this.playing && (p.playing || frame < p.last));
   }
 
   // The part of the picture that the panels cover.
