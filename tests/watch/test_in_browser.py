@@ -14,15 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.int_worlds import FULL, arch_of, on_device, random_frames, random_pads, random_world
+from support.int_worlds import FULL, arch_of, random_frames, random_pads, random_world
 from support.serving import serving
 
 pytest.importorskip("starlette")
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.game import digest as digests
-from awm_jax.int8.engine import NativeWorld, native_available
+from awm_jax.int8.engine import NativeWorld, make_world, native_available
 from awm_jax.int8.native.image import DIMS, MAGIC, TENSORS, pack
-from awm_jax.int8.world import Int8World
 from awm_jax.variant import Variant
 from crank.playing import load_world, prepare
 from crank.verify import verify
@@ -121,8 +120,8 @@ def test_a_recorded_value_that_was_altered(visit: Open, place: Place) -> None:
     place.put("digest.json", place.played | {"machine": place.played["machine"] | {"digest": "0"}})
     page = visit(f"{place.url}/?match=seed.json&match=digest.json")
     page.wait_for_function("() => awm.proofs.every((p) => p.said?.state === 'deviates')")
-    assert proof(page) == ("deviates at frame 3", "frame 3, stage: recorded 32, computed 31")
-    assert proof(page, 1)[0] == "deviates: digest"
+    assert proof(page) == ("a deviates at frame 3", "frame 3, stage: recorded 32, computed 31")
+    assert proof(page, 1)[0] == "b deviates: digest"
 
 
 @pytest.mark.skipif(not native_available()[0], reason=native_available()[1])
@@ -229,8 +228,8 @@ ARCHES = {
 
 
 @jax.jit
-def digest_of(world: Int8World, seed: Any, pads: jax.Array) -> jax.Array:
-    """The digest of a match in the XLA step."""
+def digest_of(world: NativeWorld, seed: Any, pads: jax.Array) -> jax.Array:
+    """The digest of a match in the native kernel."""
 
     def body(carry, one):
         state, number, digest = carry
@@ -241,22 +240,17 @@ def digest_of(world: Int8World, seed: Any, pads: jax.Array) -> jax.Array:
     return jax.lax.scan(body, start, pads)[0][2]
 
 
-@pytest.mark.parametrize(
-    ("name", "saturating"),
-    [
-        ("odd widths", False),
-        pytest.param("windowed, all flags", False, marks=pytest.mark.long),
-        pytest.param("16 states", True, marks=pytest.mark.long),
-        pytest.param("odd widths", True, marks=pytest.mark.long),
-        pytest.param("windowed, all flags", True, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.skipif(not native_available()[0], reason=native_available()[1])
+@pytest.mark.parametrize("saturating", [False, True])
+@pytest.mark.parametrize("name", ARCHES)
 def test_worlds_of_every_kind(visit: Open, place: Place, name: str, saturating: bool) -> None:
     arch = ARCHES[name]
     params = random_world(4, arch, saturating)
     seed = random_frames(5, arch.cfg, arch.context_len, extreme=saturating)
     pads = random_pads(6, 40)
-    wanted = np.asarray(digest_of(Int8World(on_device(params), arch), seed, jnp.asarray(pads)))
+    world = make_world(params, arch, "native")
+    assert isinstance(world, NativeWorld)
+    wanted = np.asarray(digest_of(world, seed, jnp.asarray(pads)))
     given = {
         "image": base64.b64encode(pack(params, arch)).decode(),
         "columns": machine._columns(arch.cfg),

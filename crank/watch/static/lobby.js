@@ -30,7 +30,7 @@ export async function lobby(root) {
   const play = section("Play");
   const controller = make("a", "entry play-entry");
   controller.href = "?play";
-  controller.append(make("b", "", "Take a controller"), make("span", "", "against an agent, in this browser"));
+  controller.append(make("b", "", "Take a controller"), make("span", "", "in this page"));
   play.append(controller);
   shelves.append(play);
 

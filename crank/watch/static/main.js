@@ -90,7 +90,7 @@ class Cabinet {
     root.append(header, middle, this.deck.root, this.help);
     this.root = root;
     root.dataset.mode = this.mode;
-    this.panel.addEventListener("click", (event) => event.stopPropagation());
+    for (const over of [this.panel, this.banner]) over.addEventListener("click", (event) => event.stopPropagation());
     this.screen.addEventListener("click", () => { if (!this.attract && !this.playing) this.playback.toggle(); });
   }
 
@@ -165,6 +165,7 @@ class Cabinet {
     this.small.textContent = small;
     this.banner.className = `banner ${kind}`;
     this.banner.hidden = !big && !small;
+    this.after?.remove();
   }
 
   // Nothing plays: two fighters shadow-box under the title.
@@ -230,6 +231,7 @@ class Cabinet {
   // Recordings by name, as `tracks` shows them: this browser computes again what it can.
   prove(tracks, names) {
     tracks.forEach((track, i) => {
+      this.proofs[i].letter = tracks.length > 1 ? `${"AB"[i]} ` : "";
       if (track.proof && names.length === tracks.length) this.proofs[i].check(names[i], track.proof);
       else if (track.mode === "agent-vs-agent") this.proofs[i].say({ state: "unknown", text: "Only a cartridge's match, which the integer machine played, can be computed again." });
     });
@@ -267,11 +269,12 @@ class Cabinet {
     this.deck.show(session.track);
     const winner = session.winner === null ? "NO WINNER" : `${short(session.track.players[session.winner].label)} WINS`;
     this.say(outcome === "interrupted" ? "ENDED" : winner, `${(session.played / 60).toFixed(1)} seconds, computed here`, "result");
-    this.panel.replaceChildren(afterPanel({
+    this.after = afterPanel({
       save: () => download("match.json", JSON.stringify(session.toObject())),
       again: () => this.play(session.choice).catch((e) => this.fail(e.message)),
       change: () => this.choose(session.choice).catch((e) => this.fail(e.message)),
-    }));
+    });
+    this.banner.append(this.after);
   }
 
   follow(url) {

@@ -20,6 +20,7 @@ export class Proof {
     this.root = make("button", "proof");
     this.root.type = "button";
     this.root.hidden = true;
+    this.letter = ""; // of the world, where there are two
     this.root.addEventListener("click", () => { if (Number.isInteger(this.said?.frame)) seek(this.said.frame); });
   }
 
@@ -41,7 +42,7 @@ export class Proof {
     this.said = said;
     this.root.hidden = false;
     this.root.dataset.state = said.state;
-    const text = SAID[said.state](said);
+    const text = this.letter + SAID[said.state](said);
     if (this.root.textContent !== text) this.root.textContent = text;
     this.root.title = said.text ?? MEANS[said.state] ?? `Your browser computed ${said.count} frames in ${(said.milliseconds / 1000).toFixed(1)} s and got the same, digest ${said.digest}, in cartridge ${said.cartridge}.`;
     if (["verified", "deviates", "unknown"].includes(said.state)) this.worker?.terminate();
