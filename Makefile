@@ -34,7 +34,7 @@ CACHE := JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax/$(CPU) \
 PYTEST := DO_NOT_TRACK=1 PYTHONSAFEPATH=1 AWM_TEST_INSTALLED=1 $(CACHE) $(BIN)/pytest \
 	-n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-long test-er cartridge onchain lint lock clean
+.PHONY: demo test test-long test-er cartridge onchain wasm lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -70,6 +70,10 @@ cartridge: $(VENV)/.test
 # The Solana program and its C header; needs Debian 12's clang 14.
 onchain: $(VENV)/.test
 	@$(BIN)/python onchain/build.py
+
+# The integer machine for browsers; needs Debian 12's clang 14 and lld 14.
+wasm: $(VENV)/.test
+	@$(BIN)/python wasm/build.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --quiet .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from awm_jax.errors import AwmError
 if TYPE_CHECKING:
     from crank.watch.library import Library
     from crank.watch.live import Broadcast, Hub
+    from crank.watch.machine import Cartridges
 
 PORT = 8765
 LOOPBACK = "127.0.0.1"
@@ -32,8 +34,20 @@ def add(app: typer.Typer) -> None:
 
 def watch(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="One match, or two side by side.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="One match, or two side by side."),
+    ] = None,
+    play: Annotated[
+        bool, typer.Option("--play", help="Take a controller against an agent, in the page.")
+    ] = False,
+    world: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CARTRIDGE",
+            help="What the browser plays and checks in; default: the embedded one, and the one "
+            "that FILE names.",
+        ),
+    ] = None,
     html: Annotated[
         str | None,
         typer.Option(metavar="OUT", help="Write one file to send to a friend; serve nothing."),
@@ -41,15 +55,21 @@ def watch(
     host: Host = LOOPBACK,
     port: Port = PORT,
 ) -> None:
-    """Watch a recorded match in the browser.
+    """Watch a recorded match in the browser, or play one there.
 
-    Takes match files (.json) and real games (.slp, .slx). Needs, unless --html is given, the extra
-    serve: pip install "awm-jax[serve]".
+    Takes match files (.json) and real games (.slp, .slx). The browser computes a cartridge's match
+    again and says whether it holds. Needs, unless --html is given, the extra serve:
+    pip install "awm-jax[serve]".
 
     Example: awm watch match.json
     """
     from crank.watch.library import Library
 
+    files = files or []
+    if not files and (not play or html is not None):
+        raise AwmError("nothing to watch; give a match file, or --play to play one yourself")
+    if files and play:
+        raise AwmError("--play begins a match of its own; leave the files out")
     if len(files) > 2:
         raise AwmError(f"{len(files)} files; give one match, or two to see them side by side")
     library = Library.of(files)
@@ -60,8 +80,8 @@ def watch(
         write_html(files, html)
         print(f"written to {one_line(html)}")
         return
-    query = urlencode([("match", name) for name in library.files])
-    _serve(library, None, None, host, port, f"?{query}")
+    query = "play" if play else urlencode([("match", name) for name in library.files])
+    _serve(library, None, None, host, port, f"?{query}", cartridges=_cartridges(world, files))
 
 
 def serve(
@@ -138,7 +158,8 @@ def serve(
         broadcast = Broadcast(hub, matches(setup), loop)
     where = "?live" if hub is not None else ""
     library = Library(root)
-    _serve(library, hub, broadcast, host, port, where, allow_origin or (), viewers)
+    offered = _cartridges(world)
+    _serve(library, hub, broadcast, host, port, where, allow_origin or (), viewers, offered)
 
 
 def plot(
@@ -187,6 +208,16 @@ def _need(*modules: str) -> None:
             raise AwmError(f'needs {module}: pip install "awm-jax[serve]"')
 
 
+def _cartridges(world: str | None, files: Sequence[str] = ()) -> Cartridges:
+    """What the page's browser may compute in: a named cartridge, the embedded one, the files'."""
+    from awm_jax.cartridges import EMBEDDED
+    from converters.cartridge import is_cartridge
+    from crank.watch.machine import Cartridges, named_by
+
+    own = [world] if world is not None and is_cartridge(world) else []
+    return Cartridges([*own, EMBEDDED, *named_by(files)])
+
+
 def _serve(
     library: Library,
     hub: Hub | None,
@@ -196,13 +227,20 @@ def _serve(
     where: str,
     origins: tuple[str, ...] | list[str] = (),
     viewers: int = 64,
+    cartridges: Cartridges | None = None,
 ) -> None:
     _need("starlette", "uvicorn", "websockets")
     from crank.watch import server
 
     hosts = server.LOOPBACK if host in server.LOOPBACK else ("*",)
     app = server.make_app(
-        library, hub, broadcast, hosts=hosts, origins=origins, max_viewers=viewers
+        library,
+        hub,
+        broadcast,
+        cartridges=cartridges,
+        hosts=hosts,
+        origins=origins,
+        max_viewers=viewers,
     )
     shown = f"[{host}]" if ":" in host else host
     with server.bound(host, port) as door:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from awm_jax.errors import AwmError
-from crank.watch import page, recording
+from crank.watch import machine, page, recording
 
 MAX_LISTED = 500
 MAX_DEPTH = 3
@@ -106,6 +106,14 @@ class Library:
         path = self.find(name)
         stat = os.stat(recording.split_match(str(path))[0])
         return _payload(path, stat.st_mtime_ns, stat.st_size)
+
+    def record(self, name: str) -> bytes:
+        """What a browser needs to compute a recording again, see `machine.record`.
+
+        Raises:
+          AwmError: no such recording, or not one of the integer machine's.
+        """
+        return machine.record(self.find(name))
 
     def ladder(self) -> list[dict[str, str]]:
         """The rows of `ladder.json` in the folder; none where it is absent or no table."""

@@ -17,6 +17,8 @@ from typing import Any
 
 STATIC = resources.files("crank.watch") / "static"
 ENTRY = "main.js"
+WORKER = "worker.js"
+"""A program of its own, which a page from a server starts beside itself."""
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w.]+)";\n', re.MULTILINE)
 
 

@@ -40,6 +40,7 @@ MAX_FRAMES = 216_000
 """One hour."""
 MAX_TRACKS = 2
 DIGITS = 3
+CONTEXTS = ("windowed", "recurrent")
 _OLD_KEYS = {"shield": "shield_strength", "action": "action_state"}
 
 Frame = dict[str, Any]
@@ -53,11 +54,13 @@ class Source:
       name: what to call it.
       frames: `{"players": [P, P], "stage": int}` each, every key of `DEFAULTS` present.
       meta: the file's own, unchecked.
+      proof: the cartridge and context from which it can be computed again; None where it cannot.
     """
 
     name: str
     frames: list[Frame]
     meta: Mapping[str, Any]
+    proof: Mapping[str, str] | None = None
 
 
 def read(path: str | os.PathLike[str]) -> list[Source]:
@@ -103,7 +106,23 @@ def sources(content: Any, name: str) -> list[Source]:
       name: what to call it, where the content does not say.
     """
     found = list(_split(content, name))[:MAX_TRACKS]
-    return [Source(label, check_frames(frames, label), meta) for label, frames, meta in found]
+    proof = proof_of(content) if len(found) == 1 else None
+    return [
+        Source(label, check_frames(frames, label), meta, proof) for label, frames, meta in found
+    ]
+
+
+def proof_of(content: Any) -> dict[str, str] | None:
+    """The cartridge's identity and the context of a match that the integer machine played."""
+    if not isinstance(content, dict) or not isinstance(content.get("machine"), dict):
+        return None
+    meta = content.get("meta")
+    hashes = meta.get("weights_sha256") if isinstance(meta, dict) else None
+    world = hashes.get("world") if isinstance(hashes, dict) else None
+    context = meta.get("context") if isinstance(meta, dict) else None
+    if not isinstance(world, str) or context not in CONTEXTS:
+        return None
+    return {"cartridge": world[:64], "context": context}
 
 
 def load(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -195,6 +214,7 @@ def track(source: Source) -> dict[str, Any]:
         "columns": columns(checked),
         "events": [e.to_dict() | {"line": ticker_line(e, names)} for e in events],
         "facts": _facts(meta),
+        "proof": source.proof,
     }
 
 

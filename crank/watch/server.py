@@ -2,7 +2,8 @@
 
 It answers only to the host names that it was started for, streams only to its own page and to the
 origins that were allowed, and sends a content-security policy under which no script of a match file
-could run. Needs starlette and uvicorn (extra `serve`).
+could run: only the page's own scripts and the WebAssembly that they compile. Needs starlette
+and uvicorn (extra `serve`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from awm_jax.errors import AwmError
 from crank.watch.library import Library
 from crank.watch.live import Broadcast, Hub, Viewer
+from crank.watch.machine import Cartridges
 from crank.watch.page import STATIC
 
 MAX_VIEWERS = 64
@@ -40,8 +42,9 @@ FORBIDDEN = 1008
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+        "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -71,6 +74,7 @@ def make_app(
     hub: Hub | None = None,
     broadcast: Broadcast | None = None,
     *,
+    cartridges: Cartridges | None = None,
     hosts: Sequence[str] = LOOPBACK,
     origins: Sequence[str] = (),
     max_viewers: int = MAX_VIEWERS,
@@ -80,10 +84,13 @@ def make_app(
     Args:
       hub: where live frames come from; without one nothing is live.
       broadcast: what plays them; it is started and ended with the application.
+      cartridges: what browsers may compute matches in; by default the embedded one.
       hosts: host names that it answers to; "*" to any.
       origins: other sites whose pages may read the stream, e.g. `http://localhost:3000`.
       max_viewers: of the stream at a time.
     """
+
+    offered = cartridges or Cartridges()
 
     async def index(request: Request) -> Response:
         return FileResponse(str(STATIC / "index.html"))
@@ -94,14 +101,21 @@ def make_app(
         live = None if hub is None else hub.title or "waiting for a match"
         return JSONResponse({"live": live, "matches": matches, "ladder": ladder})
 
-    async def match(request: Request) -> Response:
-        name = request.query_params.get("name", "")
-        try:
-            body = await run_in_threadpool(library.payload, name)
-        except AwmError as error:
-            return JSONResponse({"error": str(error)}, status_code=404)
-        headers = {"content-encoding": "gzip"}
-        return Response(body, media_type="application/json", headers=headers)
+    def answering(find: Callable[..., bytes], *names: str) -> Callable[[Request], Any]:
+        """Answers with what `find` gives for the query's values, or with what is wrong."""
+
+        async def answer(request: Request) -> Response:
+            values = [request.query_params.get(name, "") for name in names]
+            try:
+                body = await run_in_threadpool(find, *values)
+            except AwmError as error:
+                return JSONResponse({"error": str(error)}, status_code=404)
+            if find == offered.policy:
+                return Response(body, media_type="application/octet-stream")
+            headers = {"content-encoding": "gzip"}
+            return Response(body, media_type="application/json", headers=headers)
+
+        return answer
 
     async def stream(viewing: WebSocket) -> None:
         if not allowed_origin(viewing.headers, origins):
@@ -131,7 +145,10 @@ def make_app(
         routes=[
             Route("/", index),
             Route("/api/list", listing),
-            Route("/api/match", match),
+            Route("/api/match", answering(library.payload, "name")),
+            Route("/api/record", answering(library.record, "name")),
+            Route("/api/cartridge", answering(offered.payload, "hash", "context")),
+            Route("/api/policy", answering(offered.policy, "hash", "name")),
             WebSocketRoute("/", stream),
             WebSocketRoute("/ws", stream),
             Mount("/static", StaticFiles(directory=str(STATIC))),

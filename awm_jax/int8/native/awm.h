@@ -66,6 +66,10 @@ const char *awm_open(awm_machine *m, const uint8_t *image, size_t length, const 
  * table. Returns NULL, or what is wrong. */
 const char *awm_check(const awm_machine *m);
 
+/* Whether the K seed frames of a match hold only what a frame can hold. Returns NULL, or what is
+ * wrong. */
+const char *awm_check_seed(const awm_machine *m, const awm_match *seed);
+
 /* The i-th path this CPU runs, the best first, the plain one last; NULL after it. */
 const awm_path *awm_paths(int i);
 

@@ -206,3 +206,19 @@ const char *awm_check(const awm_machine *m) {
   }
   return check_heads(m);
 }
+
+const char *awm_check_seed(const awm_machine *m, const awm_match *seed) {
+  const int32_t *low = awm_tensor(m, AWM_T_LOW), *high = awm_tensor(m, AWM_T_HIGH);
+  int k = awm_dim(m, AWM_D_CONTEXT_LEN), c = awm_dim(m, AWM_D_CONT), ni = awm_dim(m, AWM_D_INTS);
+  for (int i = 0; i < 2 * k * c; i++)
+    if (seed->cont[i] < low[i % c] || seed->cont[i] > high[i % c])
+      return "a seed frame out of range";
+  for (int i = 0; i < 2 * k * ni; i++)
+    if (seed->ints[i] < 0 || seed->ints[i] >= awm_dim(m, AWM_D_VOCAB_0 + i % ni))
+      return "a seed category out of range";
+  if (!within(seed->binary, (size_t)(2 * k * awm_dim(m, AWM_D_BINARY)), 0, 1) ||
+      !within(seed->stage, (size_t)k, 0, awm_dim(m, AWM_D_VOCAB_8) - 1) ||
+      !within(seed->window, (size_t)(2 * k * AWM_PAD_FIELDS), -128, 255))
+    return "a seed frame out of range";
+  return 0;
+}

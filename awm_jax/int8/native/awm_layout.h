@@ -3,6 +3,7 @@
 #define AWM_LAYOUT_H
 
 #define AWM_MAGIC "AWMIMG1"
+#define AWM_POLICY_MAGIC "AWMPOL1"
 #define AWM_VERSION (1)
 #define AWM_ALIGN (64)
 #define AWM_MAX_LAYERS (16)

@@ -4,13 +4,14 @@ The layout is written here once: `pack` makes an image, `header` the C declarati
 (`awm_layout.h`, compared by a test). An image starts with the magic, then `DIMS` as int32, then the
 byte offset of every tensor as int32: `TENSORS`, then `LAYER_TENSORS` of each layer. int8 weights
 are row-major, their rows padded with zeros to `ALIGN` columns; everything else is int32. Every
-tensor starts at a multiple of `ALIGN` bytes.
+tensor starts at a multiple of `ALIGN` bytes. A policy's image (`pack_policy`) is alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from awm_jax.encoding import (
     BUTTONS,
     PREDICTED_CATEGORICAL,
     VELOCITY,
+    EncodingConfig,
     columns,
     int_names,
     player_embeddings,
@@ -30,10 +32,22 @@ from awm_jax.game import rules
 from awm_jax.game.digest import LANES
 from awm_jax.int8 import frame, mamba2, world
 from awm_jax.int8.fixed import WIDE_MAX
-from awm_jax.int8.params import Arch, Layer, WorldParams, control_columns, frame_columns
-from awm_jax.variant import GEOMETRY_PER_PLAYER, LEVELS
+from awm_jax.int8.params import (
+    NO_VARIANT,
+    Arch,
+    Dense,
+    Inputs,
+    Layer,
+    MixedDense,
+    WorldParams,
+    control_columns,
+    frame_columns,
+)
+from awm_jax.int8.policy import PolicyArch, PolicyParams
+from awm_jax.variant import GEOMETRY_PER_PLAYER, LEVELS, Variant
 
 MAGIC = b"AWMIMG1\0"
+POLICY_MAGIC = b"AWMPOL1\0"
 VERSION = 1
 ALIGN = 64
 MAX_LAYERS = 16
@@ -123,6 +137,7 @@ def header() -> str:
         "#define AWM_LAYOUT_H",
         "",
         f'#define AWM_MAGIC "{MAGIC[:-1].decode()}"',
+        f'#define AWM_POLICY_MAGIC "{POLICY_MAGIC[:-1].decode()}"',
         *(f"#define AWM_{name.upper()} ({value})" for name, value in CONSTANTS.items()),
         f"#define AWM_BUTTON_BITS {_tuples(frame.BUTTON_BITS)}",
         f"#define AWM_DYING_FRAMES {_tuples((a, *v) for a, v in rules.DYING.items())}",
@@ -150,19 +165,48 @@ def pack(params: WorldParams, arch: Arch) -> bytes:
         raise AwmError(
             f"the native kernel runs up to {MAX_LAYERS} layers and no lookahead; use the xla engine"
         )
-    dims = _dims(params, arch)
-    tensors = [_tensors(params, arch)[name] for name in TENSORS]
+    values = _tensors(params, arch)
+    tensors = [values[name] for name in TENSORS]
     for layer in params.layers:
         values = _layer(layer)
         tensors += [values[name] for name in LAYER_TENSORS]
+    return _assemble(MAGIC, _dims(params, arch), tensors)
+
+
+def pack_policy(params: PolicyParams, arch: PolicyArch) -> bytes:
+    """A policy as an image of its own kind: `TENSORS` without layers, most of them empty.
+
+    The frame projection is its first layer, over the inputs of all its frames; the layer before the
+    heads is its trunk; the logits are its outputs, the analog ones first.
+    """
+    dims = dict.fromkeys(DIMS, 0) | _input_dims(params.inputs, arch.cfg, NO_VARIANT)
+    dims |= {
+        "version": VERSION,
+        "d_model": arch.hidden_dim,
+        "context_len": arch.context_len,
+        "head_hidden": arch.trunk_dim,
+        "logits": len(ANALOG) + len(BUTTONS),
+        "frame_k": params.hidden.k,
+    }
+    values = dict.fromkeys(TENSORS, np.zeros(0, np.int32)) | {
+        "sigmoid": params.sigmoid,
+        **_input_tensors(params.inputs, arch.cfg),
+        **_mixed_tensors("frame", params.hidden),
+        **_dense_tensors("hidden", params.trunk),
+        **_dense_tensors("logits", params.heads),
+    }
+    return _assemble(POLICY_MAGIC, dims, [values[name] for name in TENSORS])
+
+
+def _assemble(magic: bytes, dims: Mapping[str, Any], tensors: Sequence[Any]) -> bytes:
     blobs = [_bytes(np.asarray(t)) for t in tensors]
-    at = _aligned(len(MAGIC) + 4 * (len(DIMS) + len(blobs)))
+    at = _aligned(len(magic) + 4 * (len(DIMS) + len(blobs)))
     offsets = []
     for blob in blobs:
         offsets.append(at)
         at += len(blob)
-    dims["bytes"] = at
-    head = MAGIC + np.array([dims[n] for n in DIMS] + offsets, "<i4").tobytes()
+    whole = {name: int(np.asarray(value)) for name, value in dims.items()} | {"bytes": at}
+    head = magic + np.array([whole[n] for n in DIMS] + offsets, "<i4").tobytes()
     return b"".join([head.ljust(_aligned(len(head)), b"\0"), *blobs])
 
 
@@ -180,15 +224,11 @@ def _bytes(value: np.ndarray) -> bytes:
     return blob.ljust(_aligned(len(blob)), b"\0")
 
 
-def _dims(params: WorldParams, arch: Arch) -> dict[str, int]:
+def _dims(params: WorldParams, arch: Arch) -> dict[str, Any]:
     cfg, where = arch.cfg, columns(arch.cfg)
-    tables = list(player_embeddings(cfg).values())
-    tables += [(0, 0)] * (MAX_INTS - len(tables)) + [(cfg.stage_vocab, cfg.stage_embed_dim)]
     age = where.int_index if cfg.state_age_as_embed else where.index
-    inputs = params.inputs
-    wide, narrow = frame_columns(cfg, arch.variant)
     ctrl_wide, ctrl_narrow = control_columns(cfg)
-    dims = {
+    return _input_dims(params.inputs, cfg, arch.variant) | {
         "version": VERSION,
         "d_model": arch.d_model,
         "d_state": arch.d_state,
@@ -201,14 +241,9 @@ def _dims(params: WorldParams, arch: Arch) -> dict[str, int]:
         "geometry": arch.variant.geometry,
         "head_hidden": arch.variant.head_hidden,
         "game_rules": arch.variant.game_rules,
-        "cont": cfg.continuous_dim,
-        "binary": cfg.binary_dim,
-        "ints": cfg.int_per_player,
         "press_events": cfg.press_events,
         "thresholds": cfg.ctrl_threshold_features,
         "age_embed": cfg.state_age_as_embed,
-        "n_wide": len(wide),
-        "n_narrow": len(narrow),
         "ctrl_wide": len(ctrl_wide),
         "ctrl_narrow": len(ctrl_narrow),
         "numeric": 2 * (cfg.core_continuous_dim + cfg.velocity_dim + len(predicted_dynamics(cfg))),
@@ -226,45 +261,51 @@ def _dims(params: WorldParams, arch: Arch) -> dict[str, int]:
         "at_speed_y": where["speed_y"],
         "at_speed_attack_y": where["speed_attack_y"],
         **{f"at_{n}": where.int_index[n] for n in PREDICTED_CATEGORICAL},
-        **{f"vocab_{i}": vocab for i, (vocab, _) in enumerate(tables)},
-        **{f"width_{i}": width for i, (_, width) in enumerate(tables)},
         "frame_k": params.frame_proj.k,
         "ctrl_k": params.ctrl_proj.k,
+        "final_shift": params.final_norm.shift,
+    }
+
+
+def _input_dims(inputs: Inputs, cfg: EncodingConfig, variant: Variant) -> dict[str, Any]:
+    """What the codes of a frame need."""
+    tables = list(player_embeddings(cfg).values())
+    tables += [(0, 0)] * (MAX_INTS - len(tables)) + [(cfg.stage_vocab, cfg.stage_embed_dim)]
+    wide, narrow = frame_columns(cfg, variant)
+    return {
+        "cont": cfg.continuous_dim,
+        "binary": cfg.binary_dim,
+        "ints": cfg.int_per_player,
+        "n_wide": len(wide),
+        "n_narrow": len(narrow),
+        **{f"vocab_{i}": vocab for i, (vocab, _) in enumerate(tables)},
+        **{f"width_{i}": width for i, (_, width) in enumerate(tables)},
         "one": inputs.one,
         "stick_m": inputs.stick_m,
         "stick_s": inputs.stick_s,
         "trigger_m": inputs.trigger_m,
         "trigger_s": inputs.trigger_s,
-        "final_shift": params.final_norm.shift,
     }
-    return {name: int(np.asarray(value)) for name, value in dims.items()}
 
 
 def _tensors(params: WorldParams, arch: Arch) -> dict[str, np.ndarray]:
-    cfg, inputs, heads = arch.cfg, params.inputs, params.heads
+    cfg, heads = arch.cfg, params.heads
     ruled = cfg.stage_vocab * arch.variant.game_rules
     low, high = frame.limits(cfg)
-    names = [*int_names(cfg), "stage"]
-    hidden = heads.hidden
-    none8, none32 = np.zeros((0, 0), np.int8), np.zeros(0, np.int32)
+    none = dict.fromkeys(("w", "bias", "a", "m"), np.zeros(0, np.int32))
+    hidden = {f"hidden_{n}": v for n, v in none.items()}
     values = {
         **{n: getattr(params.tables, n) for n in ("sigmoid", "softplus", "exp2", "rsqrt")},
         "low": low,
         "high": high,
-        "column_m": inputs.column_m,
-        "column_s": inputs.column_s,
-        "feature_m": inputs.feature_m,
-        "feature_s": inputs.feature_s,
-        "levels": inputs.levels,
-        "embeddings": np.concatenate([np.asarray(inputs.embeddings[n]).ravel() for n in names]),
+        **_input_tensors(params.inputs, cfg),
         "lines": world.in_units(rules.lines(ruled)),
         "birth_places": world.in_units(rules.birth_places(ruled)),
         "final_eps": params.final_norm.eps,
         "final_w": params.final_norm.w,
-        "hidden_w": hidden.w if hidden else none8,
-        "hidden_bias": hidden.bias if hidden else none32,
-        "hidden_a": hidden.out.a if hidden else none32,
-        "hidden_m": hidden.out.m if hidden else none32,
+        **_mixed_tensors("frame", params.frame_proj),
+        **_mixed_tensors("ctrl", params.ctrl_proj),
+        **(_dense_tensors("hidden", heads.hidden) if heads.hidden else hidden),
         **{
             n: getattr(heads, n)
             for n in (
@@ -272,20 +313,29 @@ def _tensors(params: WorldParams, arch: Arch) -> dict[str, np.ndarray]:
                 *("binary_w", "binary_bias"),
             )
         },
-        "logits_w": heads.logits.w,
-        "logits_bias": heads.logits.bias,
-        "logits_a": heads.logits.out.a,
-        "logits_m": heads.logits.out.m,
+        **_dense_tensors("logits", heads.logits),
     }
-    for name, dense in (("frame", params.frame_proj), ("ctrl", params.ctrl_proj)):
-        values |= {
-            f"{name}_wide": dense.w_wide,
-            f"{name}_narrow": dense.w_narrow,
-            f"{name}_bias": dense.bias,
-            f"{name}_a": dense.out.a,
-            f"{name}_m": dense.out.m,
-        }
     return {name: np.asarray(value) for name, value in values.items()}
+
+
+def _input_tensors(inputs: Inputs, cfg: EncodingConfig) -> dict[str, Any]:
+    names = [*int_names(cfg), "stage"]
+    return {
+        **{n: getattr(inputs, n) for n in ("column_m", "column_s", "feature_m", "feature_s")},
+        "levels": inputs.levels,
+        "embeddings": np.concatenate([np.asarray(inputs.embeddings[n]).ravel() for n in names]),
+    }
+
+
+def _dense_tensors(name: str, dense: Dense) -> dict[str, Any]:
+    values = {"w": dense.w, "bias": dense.bias, "a": dense.out.a, "m": dense.out.m}
+    return {f"{name}_{n}": value for n, value in values.items()}
+
+
+def _mixed_tensors(name: str, dense: MixedDense) -> dict[str, Any]:
+    values = {"wide": dense.w_wide, "narrow": dense.w_narrow, "bias": dense.bias}
+    values |= {"a": dense.out.a, "m": dense.out.m}
+    return {f"{name}_{n}": value for n, value in values.items()}
 
 
 def _layer(layer: Layer) -> dict[str, np.ndarray]:

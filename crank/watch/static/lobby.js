@@ -27,6 +27,13 @@ export async function lobby(root) {
   }
   shelves.append(live);
 
+  const play = section("Play");
+  const controller = make("a", "entry play-entry");
+  controller.href = "?play";
+  controller.append(make("b", "", "Take a controller"), make("span", "", "in this page"));
+  play.append(controller);
+  shelves.append(play);
+
   const recorded = section("Recorded", found.matches.length ? "" : "No recordings here. awm play writes one: match.json.");
   const picked = new Set();
   const compare = make("a", "compare", "Choose two to watch side by side");

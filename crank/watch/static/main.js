@@ -10,6 +10,9 @@ import { Sound } from "./sound.js";
 import { attractTrack } from "./attract.js";
 import { Live } from "./live.js";
 import { lobby, sentence } from "./lobby.js";
+import { Proof } from "./proof.js";
+import { Session } from "./play.js";
+import { afterPanel, controlsLine, setupPanel } from "./setup.js";
 
 const TITLE = "AUTONOMOUS WORLD MODEL";
 const KEYS_HELP = [
@@ -30,6 +33,8 @@ class Cabinet {
     this.build(root);
     addEventListener("keydown", (event) => {
       if (event.target instanceof HTMLInputElement && event.target.type !== "range") return;
+      if (event.target instanceof HTMLSelectElement) return;
+      if (this.playing) { if (event.key === "Escape") this.endPlay("interrupted"); return; }
       if (event.key === " " && event.target instanceof HTMLButtonElement) return;
       if (this.deck.key(event)) event.preventDefault();
     });
@@ -49,7 +54,8 @@ class Cabinet {
     this.heading = make("div", "heading");
     this.tag = make("span", "mode-tag");
     this.what = make("span", "what");
-    this.heading.append(this.tag, this.what);
+    this.proofs = [0, 1].map(() => new Proof((frame) => { this.playback.playing = false; this.playback.seek(frame); }));
+    this.heading.append(this.tag, ...this.proofs.map((p) => p.root), this.what);
     header.append(home, this.heading);
     this.screen = make("div", "screen");
     this.field = make("div", "worlds");
@@ -58,7 +64,8 @@ class Cabinet {
     this.big = vectorElement("big", 0.66);
     this.small = make("p", "small");
     this.banner.append(this.big.element, this.small);
-    this.screen.append(this.field, make("div", "glass"), this.banner);
+    this.panel = make("div", "over");
+    this.screen.append(this.field, make("div", "glass"), this.banner, this.panel);
     this.deck = new Deck(this.playback, {
       mode: (name) => this.setMode(name),
       sound: () => this.sound.toggle(),
@@ -79,10 +86,12 @@ class Cabinet {
     close.type = "button";
     close.addEventListener("click", () => this.help.close());
     this.help.append(make("h2", "", "Keys"), list, close);
+    this.deck.root.append(controlsLine());
     root.append(header, middle, this.deck.root, this.help);
     this.root = root;
     root.dataset.mode = this.mode;
-    this.screen.addEventListener("click", () => { if (!this.attract) this.playback.toggle(); });
+    for (const over of [this.panel, this.banner]) over.addEventListener("click", (event) => event.stopPropagation());
+    this.screen.addEventListener("click", () => { if (!this.attract && !this.playing) this.playback.toggle(); });
   }
 
   setMode(name) {
@@ -103,6 +112,8 @@ class Cabinet {
   // Shows tracks, one canvas each.
   show(tracks, { attract = false, following = false } = {}) {
     this.attract = attract;
+    this.panel.replaceChildren();
+    for (const proof of this.proofs) proof.end();
     this.root.dataset.state = attract ? "attract" : "match";
     this.root.dataset.worlds = String(tracks.length);
     while (this.worlds.length > tracks.length) this.worlds.pop().root.remove();
@@ -140,7 +151,7 @@ class Cabinet {
 
   describe(tracks) {
     const [track] = tracks;
-    const kinds = { replay: ["Real game", "real"], "agent-vs-agent": ["Model output", "model"], autoregressive: ["Model output", "model"], attract: ["Attract", "idle"] };
+    const kinds = { replay: ["Real game", "real"], "agent-vs-agent": ["Model output", "model"], autoregressive: ["Model output", "model"], "played-here": ["You play", "model"], attract: ["Attract", "idle"] };
     const [text, kind] = this.live && !this.attract ? ["Live", "on-air"] : (kinds[track.mode] ?? ["Recording", "real"]);
     this.tag.textContent = text;
     this.tag.className = `mode-tag ${kind}`;
@@ -154,6 +165,7 @@ class Cabinet {
     this.small.textContent = small;
     this.banner.className = `banner ${kind}`;
     this.banner.hidden = !big && !small;
+    this.after?.remove();
   }
 
   // Nothing plays: two fighters shadow-box under the title.
@@ -184,6 +196,7 @@ class Cabinet {
   paint(seconds) {
     const p = this.playback;
     const calm = this.calm.matches;
+    if (this.playing) { this.session.advance(seconds); p.last = this.worlds[0].track.last; if (this.session.outcome) this.endPlay(this.session.outcome); }
     if (!(this.attract && calm)) p.advance(seconds);
     const frame = p.shown;
     const mode = this.attract ? "wire" : this.mode;
@@ -203,6 +216,8 @@ class Cabinet {
       }
     }
     if (!this.attract) this.deck.update(this.mode, this.sound.on);
+    // A match that was played here is looked at again: what it came to is not in the way.
+    if (this.session) this.root.toggleAttribute("data-again", !this.playing && (p.playing || frame < p.last));
   }
 
   // The part of the picture that the panels cover.
@@ -211,6 +226,55 @@ class Cabinet {
     const high = world.canvas.clientHeight || 1;
     const covered = getComputedStyle(world.hud.root).position === "absolute" ? world.hud.root.offsetHeight : 0;
     return (world.lift = Math.min(0.4, (covered * 0.8) / high));
+  }
+
+  // Recordings by name, as `tracks` shows them: this browser computes again what it can.
+  prove(tracks, names) {
+    tracks.forEach((track, i) => {
+      this.proofs[i].letter = tracks.length > 1 ? `${"AB"[i]} ` : "";
+      if (track.proof && names.length === tracks.length) this.proofs[i].check(names[i], track.proof);
+      else if (track.mode === "agent-vs-agent") this.proofs[i].say({ state: "unknown", text: "Only a cartridge's match, which the integer machine played, can be computed again." });
+    });
+  }
+
+  // The panel from which a match in the page begins.
+  async choose(before) {
+    this.insertCoin("LOADING");
+    this.root.dataset.page = "play";
+    this.cartridge ??= await json("api/cartridge");
+    this.code ??= await binary("static/machine.wasm");
+    this.say("");
+    this.panel.replaceChildren(setupPanel(this.cartridge, (choice) => this.play(choice).catch((e) => this.fail(e.message)), before));
+    this.panel.querySelector("button").focus({ preventScroll: true });
+  }
+
+  async play(choice) {
+    if (choice.trained) choice.policy = await binary(`api/policy?${new URLSearchParams({ hash: this.cartridge.hash, name: choice.agent })}`);
+    const [seed] = crypto.getRandomValues(new Uint32Array(1));
+    this.session = await Session.of(this.code, this.cartridge, choice, seed);
+    this.show([this.session.track], { following: true });
+    document.activeElement?.blur();
+    this.say("");
+    this.playing = true;
+    this.root.dataset.playing = "";
+  }
+
+  endPlay(outcome) {
+    const { session } = this;
+    session.end(outcome);
+    this.playing = false;
+    delete this.root.dataset.playing;
+    this.playback.following = false;
+    this.playback.playing = false;
+    this.deck.show(session.track);
+    const winner = session.winner === null ? "NO WINNER" : `${short(session.track.players[session.winner].label)} WINS`;
+    this.say(outcome === "interrupted" ? "ENDED" : winner, `${(session.played / 60).toFixed(1)} seconds, computed here`, "result");
+    this.after = afterPanel({
+      save: () => download("match.json", JSON.stringify(session.toObject())),
+      again: () => this.play(session.choice).catch((e) => this.fail(e.message)),
+      change: () => this.choose(session.choice).catch((e) => this.fail(e.message)),
+    });
+    this.banner.append(this.after);
   }
 
   follow(url) {
@@ -252,6 +316,20 @@ async function json(url) {
   return answer.json();
 }
 
+async function binary(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(await sentence(answer));
+  return new Uint8Array(await answer.arrayBuffer());
+}
+
+function download(name, text) {
+  const link = make("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
 async function main() {
   const embedded = document.getElementById("match");
   const tables = embedded ? JSON.parse(document.getElementById("tables").textContent) : await json("static/tables.json");
@@ -262,15 +340,21 @@ async function main() {
   const query = new URLSearchParams(location.search);
   try {
     if (embedded) {
-      cabinet.show((await unpack(embedded.textContent)).tracks.map((t) => Track.of(t)));
+      const tracks = (await unpack(embedded.textContent)).tracks.map((t) => Track.of(t));
+      cabinet.show(tracks);
+      tracks.forEach((track, i) => { if (track.proof) cabinet.proofs[i].say({ state: "unknown", text: "A page in one file holds no cartridge, so nothing is computed again here; awm watch checks the match file." }); });
       cabinet.say("");
     } else if (query.has("match")) {
       cabinet.insertCoin("LOADING");
       const found = await Promise.all(query.getAll("match").slice(0, 2).map((name) => json(`api/match?name=${encodeURIComponent(name)}`)));
-      cabinet.show(found.flatMap((f) => f.tracks).slice(0, 2).map((t) => Track.of(t)));
+      const tracks = found.flatMap((f) => f.tracks).slice(0, 2).map((t) => Track.of(t));
+      cabinet.show(tracks);
+      cabinet.prove(tracks, query.getAll("match").slice(0, 2));
       cabinet.say("");
       const at = Number(query.get("frame"));
       if (query.has("frame") && Number.isFinite(at)) { cabinet.playback.playing = false; cabinet.playback.seek(at); }
+    } else if (query.has("play")) {
+      await cabinet.choose();
     } else if (query.has("live")) {
       cabinet.follow(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
     } else {

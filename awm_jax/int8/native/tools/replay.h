@@ -43,28 +43,6 @@ static const char *match_open(awm_match_file *f, const awm_machine *m, const uin
   return 0;
 }
 
-static int all_within(const int32_t *v, size_t n, int32_t low, int32_t high) {
-  for (size_t i = 0; i < n; i++)
-    if (v[i] < low || v[i] > high) return 0;
-  return 1;
-}
-
-/* Whether the seed frames hold only what a frame can hold. */
-static const char *seed_check(const awm_machine *m, const awm_match *s, int32_t k) {
-  const int32_t *low = awm_tensor(m, AWM_T_LOW), *high = awm_tensor(m, AWM_T_HIGH);
-  int c = awm_dim(m, AWM_D_CONT), ni = awm_dim(m, AWM_D_INTS);
-  for (int i = 0; i < 2 * k * c; i++)
-    if (s->cont[i] < low[i % c] || s->cont[i] > high[i % c]) return "a seed frame out of range";
-  for (int i = 0; i < 2 * k * ni; i++)
-    if (s->ints[i] < 0 || s->ints[i] >= awm_dim(m, AWM_D_VOCAB_0 + i % ni))
-      return "a seed category out of range";
-  if (!all_within(s->binary, (size_t)(2 * k * awm_dim(m, AWM_D_BINARY)), 0, 1) ||
-      !all_within(s->stage, (size_t)k, 0, awm_dim(m, AWM_D_VOCAB_8) - 1) ||
-      !all_within(s->window, (size_t)(2 * k * AWM_PAD_FIELDS), -128, 255))
-    return "a seed frame out of range";
-  return 0;
-}
-
 static void read_pads(const uint8_t *bytes, int32_t pads[2 * AWM_PAD_FIELDS]) {
   for (int i = 0; i < 2 * AWM_PAD_FIELDS; i++)
     pads[i] = i % AWM_PAD_FIELDS < 4 ? (int32_t)(int8_t)bytes[i] : (int32_t)bytes[i];
@@ -88,7 +66,7 @@ static const char *match_run(const awm_machine *m, const awm_match_file *f, uint
   }
   awm_match match = {frame[0], frame[1], frame[2], frame[3], frame[4], pads,     ssm, conv,
                      frame[0], frame[1], frame[2], frame[3], frame[4], ssm, conv};
-  const char *wrong = seed_check(m, &match, f->k);
+  const char *wrong = awm_check_seed(m, &match);
   if (wrong) return wrong;
   awm_digest_start(digest);
   if (awm_dim(m, AWM_D_RECURRENT)) {
