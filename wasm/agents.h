@@ -112,10 +112,11 @@ static void policy_arrange(policy *p, void *(*take_room)(size_t)) {
   p->work.code_stride = codes;
   p->work.acc_stride = awm_padded(widest);
   /* A frame's codes are padded beyond their own end. */
-  p->work.wide = take_room(sizeof(i16) * (size_t)(codes + AWM_ALIGN));
-  p->work.narrow = take_room(sizeof(i16) * (size_t)(narrow + AWM_ALIGN));
-  p->work.acc = take_room(sizeof(i32) * (size_t)p->work.acc_stride);
-  p->work.acc2 = take_room(sizeof(i32) * (size_t)p->work.acc_stride);
+  p->work.wide = take_room(sizeof(code) * (size_t)(codes + AWM_ALIGN));
+  p->work.narrow = take_room(sizeof(code) * (size_t)(narrow + AWM_ALIGN));
+  p->work.acc = take_room(sizeof(num) * (size_t)p->work.acc_stride);
+  p->work.few_stride = p->work.acc_stride;
+  p->work.few = take_room(sizeof(num) * (size_t)p->work.few_stride);
 }
 
 /* The last k of `of` frames of `width` values for each player, `player`'s own half first. */
@@ -127,9 +128,9 @@ static void own_first(const int32_t *from, int of, int k, int width, int player,
 }
 
 /* accumulators of one row -> codes 0..AWM_WIDE_MAX, padded. */
-static void rectify(const i32 *acc, int n, i16 *codes) {
-  for (int i = 0; i < n; i++) codes[i] = (i16)between(acc[i], 0, AWM_WIDE_MAX);
-  memset(codes + n, 0, sizeof(i16) * (size_t)(awm_padded(n) - n));
+static void rectify(const num *acc, int n, code *codes) {
+  for (int i = 0; i < n; i++) codes[i] = (code)between(acc[i], 0, AWM_WIDE_MAX);
+  memset(codes + n, 0, sizeof(code) * (size_t)(awm_padded(n) - n));
 }
 
 /* One dense layer of one row of codes, requantised in w->acc. */
@@ -163,7 +164,7 @@ static void act_policy(policy *p, const awm_match *match, int of, const uint32_t
   dense(m, w, AWM_T_HIDDEN_W, trunk_rows, n);
   rectify(w->acc, trunk_rows, w->wide);
   dense(m, w, AWM_T_LOGITS_W, AWM_ANALOG + AWM_BUTTONS, trunk_rows);
-  const i32 *sigmoid = awm_tensor(m, AWM_T_SIGMOID), *out = w->acc;
+  const num *sigmoid = awm_tensor(m, AWM_T_SIGMOID), *out = w->acc;
   for (int i = 0; i < AWM_ANALOG - 1; i++)
     pad[i] = rsh(lookup(sigmoid, out[i]) * (2 * AWM_STICK_MAX), 15) - AWM_STICK_MAX;
   pad[AWM_ANALOG - 1] = rsh(lookup(sigmoid, out[AWM_ANALOG - 1]) * 255, 15);
