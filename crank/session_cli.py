@@ -10,7 +10,6 @@ import typer
 from awm_jax.console import progress
 from awm_jax.errors import AwmError
 from crank.solana_options import (
-    LOOPBACK,
     PLAIN,
     RPC,
     Address,
@@ -22,6 +21,7 @@ from crank.solana_options import (
     World,
     Yes,
     image_of,
+    is_local,
     load,
     milliseconds,
     node_at,
@@ -81,9 +81,8 @@ def create(
             authority=bytes(keys.load_or_make(crank_key).pubkey()),
             **chain_state.create_shape(ready),
         )
-        base = client.base_of(node) if node.host in LOOPBACK and node.port else None
         made = client.create(
-            node, program_at(program), Keypair(), keys.load_or_make(key), args, base
+            node, program_at(program), Keypair(), keys.load_or_make(key), args, is_local(node)
         )
     say(json.dumps({"session": str(made.address)}) if as_json else str(made.address))
 

@@ -56,11 +56,15 @@ def node_at(url: str, yes: bool) -> Node:
     from crank.solana.rpc import Node
 
     node = Node(url)
-    if not yes and node.host not in LOOPBACK:
+    if not yes and not is_local(node):
         if not sys.stdin.isatty():
             raise AwmError(f"{url} is not on this machine; say --yes to send transactions there")
         typer.confirm(f"Send transactions, signed with your key, to {url}?", abort=True)
     return node
+
+
+def is_local(node: Node) -> bool:
+    return node.host in LOOPBACK
 
 
 def program_at(address: str | None) -> Any:

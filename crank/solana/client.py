@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -45,23 +45,25 @@ def base_of(node: Node) -> Node:
     return Node(f"http://{node.host}:{(node.port or 0) + BASE_OFFSET}")
 
 
-def make_accounts(base: Node, session: Session, create: Create) -> None:
-    """Have a local rollup's base chain hold the session's accounts, zero and delegated."""
-    for cls, size in session_sizes(create).items():
-        base.call("delegateAccount", str(session.of(cls)), str(session.program), size)
+def make_accounts(node: Node, program: Pubkey, sizes: Mapping[Pubkey, int]) -> None:
+    """Have a local rollup's base chain hold accounts of the program, zero and delegated."""
+    with base_of(node) as base:
+        for address, size in sizes.items():
+            base.call("delegateAccount", str(address), str(program), size)
 
 
 def create(
-    node: Node, program: Pubkey, key: Keypair, player1: Keypair, args: Create, base: Node | None
+    node: Node, program: Pubkey, key: Keypair, player1: Keypair, args: Create, local: bool
 ) -> Session:
     """Open a session at the address of `key`.
 
     Args:
-      base: a local rollup's base chain, which makes the accounts; None where they stand already.
+      local: have a local rollup make the accounts; else they stand already.
     """
     session = Session(program, key.pubkey())
-    if base is not None:
-        make_accounts(base, session, args)
+    if local:
+        sizes = {session.of(cls): size for cls, size in session_sizes(args).items()}
+        make_accounts(node, program, sizes)
     node.send([session.create(player1.pubkey(), args)], [player1, key])
     return session
 

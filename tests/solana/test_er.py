@@ -115,7 +115,7 @@ def table(rollup: Rollup, world: Int8World, max_frames: int, image: Any = None) 
         authority=bytes(authority.pubkey()),
         **chain_state.create_shape(world),
     )
-    session = client.create(node, PROGRAM, key, first, args, Node(rollup.base_rpc))
+    session = client.create(node, PROGRAM, key, first, args, True)
     node.send([session.join(second.pubkey(), CHARACTERS[1])], [second])
     return Table(rollup, world, session, (first, second), authority, node, image)
 
