@@ -12,8 +12,8 @@ import typer
 from awm_jax.console import progress
 from awm_jax.errors import AwmError
 from crank import session_cli
+from crank.options import PLAIN
 from crank.solana_options import (
-    PLAIN,
     PORT,
     RPC,
     Key,

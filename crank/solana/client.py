@@ -223,10 +223,17 @@ class SessionVerdict:
     problem: str | None
 
     @property
+    def holds(self) -> bool:
+        return self.problem is None
+
+    @property
     def sentence(self) -> str:
         if self.problem:
             return f"deviates: {self.problem}"
         return f"verified: {self.frames} frames, digest {self.digest}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"holds": self.holds, "sentence": self.sentence} | dataclasses.asdict(self)
 
 
 def verify(

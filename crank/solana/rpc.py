@@ -58,7 +58,11 @@ class Away(AwmError):
 
 
 class Node:
-    """One node at a URL; one thread at a time may use it. A context manager that closes it."""
+    """One node at a URL; one thread at a time may use it. A context manager that closes it.
+
+    Attributes:
+      waited: seconds from sending calls to having their answers, in all.
+    """
 
     def __init__(self, url: str, patience: float = PATIENCE) -> None:
         parts = urllib.parse.urlsplit(url)
@@ -70,6 +74,7 @@ class Node:
         self._connection: http.client.HTTPConnection | None = None
         self._blockhash: tuple[Hash, float] | None = None
         self._count = 0
+        self.waited = 0.0
 
     @property
     def ws_url(self) -> str:
@@ -121,9 +126,14 @@ class Node:
             connection.sock.setsockopt(6, 1, 1)  # TCP_NODELAY: a call is one small packet each way
             self._connection = connection
         path = self._parts.path or "/"
-        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-        answer = connection.getresponse()
-        text = answer.read()
+        text = json.dumps(body)
+        began = time.perf_counter()
+        try:
+            connection.request("POST", path, text, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            self.waited += time.perf_counter() - began
         if answer.status != 200:
             raise ValueError(f"HTTP {answer.status}")
         content = json.loads(text)
