@@ -72,7 +72,7 @@ def awm(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def test_a_crank_process_is_killed(rollup: Any, table: Any, tmp_path: Path) -> None:
-    """`awm crank` on the embedded cartridge, killed with -9 and run again; `awm verify --session`."""
+    """`awm crank` on the embedded cartridge, killed with -9, then again; `awm verify --session`."""
     world, model = load(EMBEDDED, "auto")
     seat = table(60, world, model=model)
     path = tmp_path / "crank.json"
