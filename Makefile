@@ -46,10 +46,11 @@ test: lint
 test-long: lint
 	@$(PYTEST) -m "(long or not long) and not er" --hypothesis-profile=long $(ARGS)
 
-# On MagicBlock's own validator, which `awm er install` fetches (Linux on x86-64; npm).
+# On MagicBlock's own validator, which `awm er install` fetches (Linux on x86-64; npm). None may be
+# skipped.
 test-er: $(VENV)/.test
 	@$(BIN)/awm er install
-	@$(PYTEST) -m er -n 0 tests/solana $(ARGS)
+	@AWM_REQUIRE_ALL=1 $(PYTEST) -m er -n 2 tests/solana $(ARGS)
 
 # The embedded cartridge anew from real games (../shared/replays, or REPLAYS=folder): a night on two
 # cores, an hour with a GPU; killed, it goes on. LICENSED=1 takes games with a stated licence alone.

@@ -14,6 +14,7 @@ import typer
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
+from crank.options import Json
 
 if TYPE_CHECKING:
     from crank.batch.running import Progress
@@ -39,7 +40,6 @@ Slots = Annotated[
     typer.Option(metavar="N", help="Matches at once on a device; default: 64 on CPU, else 2048."),
 ]
 Devices = Annotated[int | None, typer.Option(metavar="N", help="Default: all that JAX has.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def batch(

@@ -17,9 +17,13 @@ from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
 from crank import FORMATS, batch_cli, ladder_cli, mind_cli, solana_cli, training_cli, watch_cli
+from crank.options import Json
+from crank.solana_options import RPC, Program, Rpc, node_at, session_at, verify_session
 
 if TYPE_CHECKING:
     from crank.playing import Match
+    from crank.solana.client import SessionVerdict
+    from crank.verify import Verdict
 
 PROG = "awm"
 DEMO_FOLDER = "demo-out"
@@ -71,7 +75,6 @@ Form = Annotated[
         "viewers.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AGENTS = "noop, hold-forward, random or policy:CKPT."
 
 
@@ -186,7 +189,9 @@ def play(
 
 @app.command()
 def verify(
-    match: Annotated[str, typer.Argument(metavar="MATCH", help="A match file.")],
+    match: Annotated[
+        str | None, typer.Argument(metavar="MATCH", help="A match file.", show_default=False)
+    ] = None,
     world: Annotated[
         str | None,
         typer.Option(metavar="CARTRIDGE", help="Default: the one that the file names."),
@@ -199,14 +204,37 @@ def verify(
         int,
         typer.Option(metavar="N", help="At each frame go back N frames and simulate them again."),
     ] = 0,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="PUBKEY", help="Instead of a file: a match on Solana."),
+    ] = None,
+    rpc: Rpc = RPC,
+    program: Program = None,
     as_json: Json = False,
 ) -> int:
     """Compute a recorded match again, from its seed and inputs, and compare every frame.
+
+    With --session what its chain holds is the record: the start from the session's seed, the
+    inputs from its history; the whole state is compared.
 
     Exit 0 when all is equal, 1 with the first difference when not.
 
     Example: awm verify match.json --resim 7
     """
+    if (match is None) == (session is None):
+        raise AwmError("name what is verified: a match file, or a session with --session")
+    if match is None:
+        verdict = _verify_session(session or "", world or EMBEDDED, engine, rpc, program)
+    else:
+        verdict = _verify_file(match, world, engine, resim)
+    if as_json:
+        _print(json.dumps(verdict.to_dict(), indent=2))
+    else:
+        _print(verdict.sentence)
+    return 0 if verdict.holds else 1
+
+
+def _verify_file(match: str, world: str | None, engine: str, resim: int) -> Verdict:
     with progress("reading"):
         from crank import cache
         from crank.verify import open_match, verify
@@ -214,12 +242,14 @@ def verify(
         cache.enable()
         ready, content = open_match(match, world, engine)
     with progress("verifying", len(content["frames"]), "frames") as advance:
-        verdict = verify(ready, content, resim=resim, on_frame=advance)
-    if as_json:
-        _print(json.dumps(verdict.to_dict(), indent=2))
-    else:
-        _print(verdict.sentence)
-    return 0 if verdict.holds else 1
+        return verify(ready, content, resim=resim, on_frame=advance)
+
+
+def _verify_session(
+    address: str, world: str, engine: str, rpc: str, program: str | None
+) -> SessionVerdict:
+    with node_at(rpc, True) as node, progress("verifying", None, "frames") as advance:
+        return verify_session(node, session_at(address, program), world, engine, advance)
 
 
 @app.command()

@@ -138,7 +138,7 @@ def real_games(data: Data) -> Iterator[Game]:
     for entry, rows in zip(data.entries, data.games, strict=True):
         rows = rows[entry.go :]
         columns = {name: np.asarray(rows[name], np.float32) for name in FIELDS[:-1]}
-        columns["on_ground"] = rows["bits"] >> BITS.index("on_ground") & 1
+        columns["on_ground"] = (rows["bits"] >> BITS.index("on_ground") & 1).astype(np.float32)
         yield Game(entry.stage, columns, bool((rows["stocks"][-1] == 0).any()))
 
 

@@ -7,21 +7,20 @@ from typing import Annotated
 
 import typer
 
+from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import progress
 from awm_jax.errors import AwmError
+from crank.options import PLAIN, Json
 from crank.solana_options import (
-    LOOPBACK,
-    PLAIN,
     RPC,
     Address,
     Engine,
-    Json,
     Key,
     Program,
     Rpc,
     World,
     Yes,
-    image_of,
+    is_local,
     load,
     milliseconds,
     node_at,
@@ -36,7 +35,7 @@ session = typer.Typer(name="session", help="A match on a Solana rollup.", **PLAI
 
 @session.command()
 def create(
-    world: World,
+    world: World = EMBEDDED,
     key: Key = "player0.json",
     crank_key: Annotated[
         str, typer.Option(metavar="FILE", help="The key whose crank may commit frames.")
@@ -86,9 +85,14 @@ def create(
             authority=bytes(keys.load_or_make(crank_key).pubkey()),
             **shape,
         )
-        base = client.base_of(node) if node.host in LOOPBACK and node.port else None
         made = client.create(
-            node, program_at(program), Keypair(), keys.load_or_make(key), args, base, work
+            node,
+            program_at(program),
+            Keypair(),
+            keys.load_or_make(key),
+            args,
+            is_local(node),
+            work,
         )
     say(json.dumps({"session": str(made.address)}) if as_json else str(made.address))
 
@@ -202,37 +206,9 @@ def watch(
         subscription.close()
 
 
-@session.command(name="verify")
-def verify_(
-    address: Address,
-    world: World,
-    on_chain: Annotated[
-        bool, typer.Option("--on-chain", help="The program computed its frames.")
-    ] = False,
-    rpc: Rpc = RPC,
-    program: Program = None,
-    engine: Engine = "auto",
-) -> int:
-    """Compute a session again from what the chain holds, and compare its whole state.
-
-    Exit 0 when all is equal, 1 with the first difference when not.
-    """
-    with progress("verifying") as advance:
-        node, own = node_at(rpc, True), session_at(address, program)
-        ready, model = load(world, engine)
-        from crank.solana import client
-        from crank.solana.program import sha256
-
-        if on_chain:  # such a session names the image's hash
-            model = sha256(image_of(world))
-        verdict = client.verify(node, own, ready, model, advance)
-    say(verdict.sentence)
-    return int(verdict.problem is not None)
-
-
 def crank(
     address: Address,
-    world: World,
+    world: World = EMBEDDED,
     key: Key = "crank.json",
     rpc: Rpc = RPC,
     program: Program = None,
@@ -256,7 +232,7 @@ def crank(
 
     It keeps nothing: start it again, here or elsewhere, and it goes on from the chain.
 
-    Example: awm crank --session PUBKEY --world cartridge
+    Example: awm crank --session PUBKEY
     """
     from crank.interrupt import deferred
 
@@ -283,7 +259,7 @@ def crank(
     told = {"frame": report.frame, "digest": report.digest, "committed": report.committed}
     told["held"] = report.held
     if as_json:
-        told |= {"work_ms": milliseconds(report.work), "send_ms": milliseconds(report.sending)}
+        told |= {"work_ms": milliseconds(report.work), "node_ms": milliseconds(report.waiting)}
         say(json.dumps(told))
     else:
         say(f"frame {report.frame}, digest {report.digest}, {report.committed} committed here")
@@ -292,8 +268,8 @@ def crank(
 
 def agent(
     address: Address,
-    world: World,
     player: Annotated[int, typer.Option(min=0, max=1)],
+    world: World = EMBEDDED,
     policy: Annotated[
         str, typer.Option(metavar="AGENT", help="noop, hold-forward, random or policy:CARTRIDGE.")
     ] = "random",
@@ -308,7 +284,7 @@ def agent(
 ) -> int:
     """Play in a session: send an input for each frame, as any stranger may.
 
-    Example: awm agent --session PUBKEY --world cartridge --player 0 --policy random
+    Example: awm agent --session PUBKEY --player 0 --policy random
     """
     from crank.interrupt import deferred
 

@@ -12,9 +12,8 @@ import typer
 from awm_jax.console import progress
 from awm_jax.errors import AwmError
 from crank import session_cli
+from crank.options import PLAIN
 from crank.solana_options import (
-    LOOPBACK,
-    PLAIN,
     PORT,
     RPC,
     Key,
@@ -22,6 +21,7 @@ from crank.solana_options import (
     Rpc,
     Yes,
     image_of,
+    is_local,
     need,
     node_at,
     program_at,
@@ -113,9 +113,10 @@ def upload_(
     from crank.solana import client, keys, weight_shards
     from crank.solana.weight_shards import CHUNK_BYTES, LOCAL_CHUNK_BYTES
 
-    local = node.host in LOOPBACK
+    local = is_local(node)
     chunk = LOCAL_CHUNK_BYTES if local else CHUNK_BYTES
-    cost = weight_shards.cost(client.base_of(node) if local else node, len(image), chunk)
+    with client.base_of(node) if local else node as chain:
+        cost = weight_shards.cost(chain, len(image), chunk)
     print(
         f"{cost.bytes} bytes: rent {cost.rent} lamports, {cost.transactions} transactions, "
         f"fees up to {cost.fees} lamports",
@@ -127,9 +128,9 @@ def upload_(
         typer.confirm("Go on?", abort=True)
     shard, who = keys.load_or_make(shard_key), keys.load_or_make(key)
     program_id = program_at(program)
-    if local and node.port:
+    if local:
         size = weight_shards.account_bytes(len(image))
-        client.base_of(node).call("delegateAccount", str(shard.pubkey()), str(program_id), size)
+        client.make_accounts(node, program_id, {shard.pubkey(): size})
     with progress("uploading", len(image), "bytes") as advance:
         weight_shards.upload(node, program_id, shard, who, image, chunk, advance)
     say(str(shard.pubkey()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,15 +13,10 @@ from awm_jax.errors import AwmError
 
 if TYPE_CHECKING:
     from crank.integer import IntegerWorld
+    from crank.solana.client import SessionVerdict
     from crank.solana.program import Session
     from crank.solana.rpc import Node
 
-PLAIN: dict[str, Any] = {
-    "add_completion": False,
-    "pretty_exceptions_enable": False,
-    "rich_markup_mode": None,
-    "no_args_is_help": True,
-}
 PORT = 8899
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NEEDED = ("solders", "websockets")
@@ -36,7 +32,6 @@ Program = Annotated[
 ]
 Engine = Annotated[str, typer.Option(metavar="auto|xla|native", help="Same bits.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before sending to another machine.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RPC = f"http://127.0.0.1:{PORT}"
 
 
@@ -56,11 +51,15 @@ def node_at(url: str, yes: bool) -> Node:
     from crank.solana.rpc import Node
 
     node = Node(url)
-    if not yes and node.host not in LOOPBACK:
+    if not yes and not is_local(node):
         if not sys.stdin.isatty():
             raise AwmError(f"{url} is not on this machine; say --yes to send transactions there")
         typer.confirm(f"Send transactions, signed with your key, to {url}?", abort=True)
     return node
+
+
+def is_local(node: Node) -> bool:
+    return node.host in LOOPBACK
 
 
 def program_at(address: str | None) -> Any:
@@ -108,3 +107,20 @@ def image_of(cartridge: str) -> bytes:
     from crank.solana.chain_image import pack
 
     return pack(ready.params, ready.arch)
+
+
+def verify_session(
+    node: Node, session: Session, world: str, engine: str, on_frame: Callable[[], None]
+) -> SessionVerdict:
+    """Compute a session again from what its chain holds.
+
+    Args:
+      world: the cartridge; the session names its hash, or that of its image on chain.
+    """
+    ready, model = load(world, engine)
+    from crank.solana import chain_state, client
+    from crank.solana.program import sha256
+
+    if ready.recurrent and chain_state.fetch_session(node, session).model != model:
+        model = sha256(image_of(world))
+    return client.verify(node, session, ready, model, on_frame)

@@ -10,20 +10,14 @@ import typer
 
 from awm_jax.console import progress
 from awm_jax.errors import AwmError
+from crank.options import PLAIN, Json
 
 if TYPE_CHECKING:
     from awm_jax.fp32.network import Network
 
-PLAIN: dict[str, Any] = {
-    "add_completion": False,
-    "pretty_exceptions_enable": False,
-    "rich_markup_mode": None,
-    "no_args_is_help": True,
-}
 data = typer.Typer(name="data", help="Real games as arrays to learn from.", **PLAIN)
 train = typer.Typer(name="train", help="Learn a world or a policy from real games.", **PLAIN)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Folder = Annotated[str, typer.Argument(metavar="DATA", help="A folder of `awm data build`.")]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder of the run.")]
 Config = Annotated[str, typer.Option("--config", metavar="NAME", help="tiny, small, production.")]

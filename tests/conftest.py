@@ -3,7 +3,7 @@
 JAX runs on the CPU (unless JAX_PLATFORMS says otherwise) and promotes neither dtypes nor ranks.
 Property tests take the same modest examples in every run; `--hypothesis-profile=long` takes more,
 other ones each time. With AWM_REQUIRE_SHARED=1 a test that is skipped because the folder of the
-golden vectors or the replays is absent fails.
+golden vectors or the replays is absent fails; with AWM_REQUIRE_ALL=1 every one that is skipped.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None):
 
 
 def _required(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Turns the report of a skip for an absent shared folder into a failure."""
+    """Turns the report of a skip that is not allowed into a failure."""
+    if report.skipped and os.environ.get("AWM_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"AWM_REQUIRE_ALL is set, but skipped: {report.longrepr}"
     if report.skipped and _shared_required() and _SHARED_ABSENT.search(str(report.longrepr)):
         report.outcome = "failed"
         report.longrepr = f"AWM_REQUIRE_SHARED is set, but skipped: {report.longrepr}"

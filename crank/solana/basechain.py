@@ -100,6 +100,8 @@ class BaseChain:
         if self._loop.is_running():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5)
+        if not self._loop.is_running():
+            self._loop.close()
 
     # -- the server --
     def _run(self):

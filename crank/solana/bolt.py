@@ -16,6 +16,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
 from crank.solana import accounts
+from crank.solana.metas import paying, readonly, signing, writable
 
 WORLD = Pubkey.from_string("WorLD15A7CrDwLcLy4fRqtaTb9fbd8o8iqiEMUDse2n")
 DELEGATION = Pubkey.from_string("DELeGGvXpWV2fqJUhqcF5ZSYMS4JTLjteaAMARRSaeSh")
@@ -120,14 +121,18 @@ class Bolt:
         return find([b"entity", world_number.to_bytes(8, "big"), *last], self.world)
 
     def initialize_registry(self, payer: Pubkey) -> Instruction:
-        metas = [_w(self.registry_address()), _ws(payer), _r(SYSTEM)]
+        metas = [writable(self.registry_address()), paying(payer), readonly(SYSTEM)]
         return Instruction(self.world, method("initialize_registry"), metas)
 
     def initialize_new_world(self, payer: Pubkey, worlds: int) -> Instruction:
         """worlds: the registry's counter; of two creators with the same one loses (B1)."""
-        metas = [_ws(payer), _w(self.world_address(worlds)), _w(self.registry_address())]
+        metas = [
+            paying(payer),
+            writable(self.world_address(worlds)),
+            writable(self.registry_address()),
+        ]
         data = method("initialize_new_world")
-        return Instruction(self.world, data, [*metas, _r(SYSTEM)])
+        return Instruction(self.world, data, [*metas, readonly(SYSTEM)])
 
     def add_entity(self, payer: Pubkey, world_number: int, entity: int | bytes) -> Instruction:
         """entity: the world's counter, or a seed."""
@@ -135,7 +140,12 @@ class Bolt:
         if isinstance(entity, bytes):
             extra = b"\1" + len(entity).to_bytes(4, "little") + entity
         address = self.entity_address(world_number, entity)
-        metas = [_ws(payer), _w(address), _w(self.world_address(world_number)), _r(SYSTEM)]
+        metas = [
+            paying(payer),
+            writable(address),
+            writable(self.world_address(world_number)),
+            readonly(SYSTEM),
+        ]
         return Instruction(self.world, method("add_entity") + extra, metas)
 
     def initialize_component(
@@ -143,13 +153,13 @@ class Bolt:
     ) -> Instruction:
         """authority None: the World's id, with which anybody may change it (B4)."""
         metas = [
-            _ws(payer),
-            _w(component.address),
-            _r(component.entity),
-            _r(component.program),
-            _r(authority or self.world),
-            _r(self.guard),
-            _r(SYSTEM),
+            paying(payer),
+            writable(component.address),
+            readonly(component.entity),
+            readonly(component.program),
+            readonly(authority or self.world),
+            readonly(self.guard),
+            readonly(SYSTEM),
         ]
         return Instruction(self.world, method("initialize_component"), metas)
 
@@ -163,12 +173,12 @@ class Bolt:
         extra: Sequence[AccountMeta] = (),
     ) -> Instruction:
         """The system's components in the order of its input; `extra` after a separator (B7)."""
-        metas = [_r(system), AccountMeta(authority, True, False), _r(self.guard)]
-        metas.append(_r(self.world_address(world_number)))
+        metas = [readonly(system), signing(authority), readonly(self.guard)]
+        metas.append(readonly(self.world_address(world_number)))
         for component in components:
-            metas += [_r(component.program), _w(component.address)]
+            metas += [readonly(component.program), writable(component.address)]
         if extra:
-            metas += [_r(self.world), *extra]
+            metas += [readonly(self.world), *extra]
         text = arguments(values)
         data = method("apply") + len(text).to_bytes(4, "little") + text
         return Instruction(self.world, data, metas)
@@ -180,15 +190,15 @@ def delegate(
     """Hand a component to a rollup; validator None: any (B20)."""
     address, owner = component.address, component.program
     metas = [
-        AccountMeta(payer, True, False),
-        _r(component.entity),
-        _w(address),
-        _r(owner),
-        _w(delegate_buffer(address, owner)),
-        _w(delegation_record(address)),
-        _w(delegation_metadata(address)),
-        _r(DELEGATION),
-        _r(SYSTEM),
+        signing(payer),
+        readonly(component.entity),
+        writable(address),
+        readonly(owner),
+        writable(delegate_buffer(address, owner)),
+        writable(delegation_record(address)),
+        writable(delegation_metadata(address)),
+        readonly(DELEGATION),
+        readonly(SYSTEM),
     ]
     choice = b"\0" if validator is None else b"\1" + bytes(validator)
     data = method("delegate") + frequency_ms.to_bytes(4, "little") + choice
@@ -197,17 +207,10 @@ def delegate(
 
 def undelegate(payer: Pubkey, component: Component) -> Instruction:
     """Take it back; sent to the rollup (B21)."""
-    metas = [_ws(payer), _w(component.address), _w(MAGIC_CONTEXT), _r(MAGIC_PROGRAM)]
+    metas = [
+        paying(payer),
+        writable(component.address),
+        writable(MAGIC_CONTEXT),
+        readonly(MAGIC_PROGRAM),
+    ]
     return Instruction(component.program, method("undelegate"), metas)
-
-
-def _r(key: Pubkey) -> AccountMeta:
-    return AccountMeta(key, False, False)
-
-
-def _w(key: Pubkey) -> AccountMeta:
-    return AccountMeta(key, False, True)
-
-
-def _ws(key: Pubkey) -> AccountMeta:
-    return AccountMeta(key, True, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -45,14 +45,11 @@ def base_of(node: Node) -> Node:
     return Node(f"http://{node.host}:{(node.port or 0) + BASE_OFFSET}")
 
 
-def make_accounts(base: Node, session: Session, create: Create, work: int = 0) -> None:
-    """Have a local rollup's base chain hold the session's accounts, zero and delegated.
-
-    work: bytes of a FrameWork, where the program computes the session's frames in parts.
-    """
-    sizes = session_sizes(create) | ({accounts.FrameWork: work} if work else {})
-    for cls, size in sizes.items():
-        base.call("delegateAccount", str(session.of(cls)), str(session.program), size)
+def make_accounts(node: Node, program: Pubkey, sizes: Mapping[Pubkey, int]) -> None:
+    """Have a local rollup's base chain hold accounts of the program, zero and delegated."""
+    with base_of(node) as base:
+        for address, size in sizes.items():
+            base.call("delegateAccount", str(address), str(program), size)
 
 
 def create(
@@ -61,18 +58,19 @@ def create(
     key: Keypair,
     player1: Keypair,
     args: Create,
-    base: Node | None,
+    local: bool,
     work: int = 0,
 ) -> Session:
     """Open a session at the address of `key`.
 
     Args:
-      base: a local rollup's base chain, which makes the accounts; None where they stand already.
-      work: see `make_accounts`.
+      local: have a local rollup make the accounts; else they stand already.
+      work: bytes of a FrameWork, where the program computes the session's frames in parts.
     """
     session = Session(program, key.pubkey())
-    if base is not None:
-        make_accounts(base, session, args, work)
+    if local:
+        wanted = session_sizes(args) | ({accounts.FrameWork: work} if work else {})
+        make_accounts(node, program, {session.of(cls): size for cls, size in wanted.items()})
     node.send([session.create(player1.pubkey(), args)], [player1, key])
     return session
 
@@ -232,10 +230,17 @@ class SessionVerdict:
     problem: str | None
 
     @property
+    def holds(self) -> bool:
+        return self.problem is None
+
+    @property
     def sentence(self) -> str:
         if self.problem:
             return f"deviates: {self.problem}"
         return f"verified: {self.frames} frames, digest {self.digest}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"holds": self.holds, "sentence": self.sentence} | dataclasses.asdict(self)
 
 
 def verify(

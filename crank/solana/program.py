@@ -32,6 +32,7 @@ from crank.solana.accounts import (
 )
 from crank.solana.borsh import key, number, record, records
 from crank.solana.machine import DIGEST_BYTES
+from crank.solana.metas import paying, readonly, signing, writable
 
 ELF = "awm_program.elf"
 UNITS = 256
@@ -206,46 +207,53 @@ class Session:
 
     def create(self, player1: Pubkey, args: Create) -> Instruction:
         """The session's own key signs: who made the address makes the session."""
-        metas = [AccountMeta(self.address, True, True), _signer(player1), *self._own()]
+        metas = [paying(self.address), signing(player1), *self._own()]
         return self._make(Op.CREATE, args, metas)
 
     def join(self, player2: Pubkey, character: int) -> Instruction:
-        return self._make(Op.JOIN, Join(character), [_w(self.address), _signer(player2)])
+        return self._make(Op.JOIN, Join(character), [writable(self.address), signing(player2)])
 
     def end(self, who: Pubkey) -> Instruction:
-        return self._make(Op.END, None, [_w(self.address), _signer(who)])
+        return self._make(Op.END, None, [writable(self.address), signing(who)])
 
     def submit_input(self, player: Pubkey, frame: int, pad: ControllerInput) -> Instruction:
-        metas = [_r(self.address), _signer(player), _w(self.of(InputBuffer))]
+        metas = [readonly(self.address), signing(player), writable(self.of(InputBuffer))]
         return self._make(Op.SUBMIT_INPUT, SubmitInput(frame, pad), metas)
 
     def write_state(self, authority: Pubkey, frame: int, at: int, data: bytes) -> Instruction:
-        metas = [_r(self.address), _signer(authority), _w(self.of(HiddenState))]
+        metas = [readonly(self.address), signing(authority), writable(self.of(HiddenState))]
         return self._make(Op.WRITE_STATE, WriteState(frame, at), metas, data)
 
     def commit_frame(self, authority: Pubkey, args: CommitFrame) -> Instruction:
-        metas = [_w(self.address), _signer(authority), *self._own()]
+        metas = [writable(self.address), signing(authority), *self._own()]
         return self._make(Op.COMMIT_FRAME, args, metas)
 
     def run_inference(self, who: Pubkey, frame: int, image: Pubkey) -> Instruction:
         """Computes the next frame on chain; anybody may send it."""
-        metas = [_w(self.address), _signer(who), *self._own(), _r(image)]
+        metas = [writable(self.address), signing(who), *self._own(), readonly(image)]
         return self._make(Op.RUN_INFERENCE, RunInference(frame), metas)
 
     def run_parts(
         self, who: Pubkey, frame: int, first: int, count: int, image: Pubkey, work: Pubkey
     ) -> Instruction:
         """Goes on with the next frame in a FrameWork; anybody may send it."""
-        metas = [_w(self.address), _signer(who), *self._own(), _r(image), _w(work)]
+        metas = [writable(self.address), signing(who), *self._own()]
+        metas += [readonly(image), writable(work)]
         return self._make(Op.RUN_PARTS, RunParts(frame, first, count), metas)
 
     def challenge(self, who: Pubkey, scratch: Pubkey, image: Pubkey) -> Instruction:
         """Computes the last committed frame again, and ends the session if it differs."""
-        metas = [_w(self.address), _signer(who), *self._own(), _r(image), _w(scratch)]
+        metas = [
+            writable(self.address),
+            signing(who),
+            *self._own(),
+            readonly(image),
+            writable(scratch),
+        ]
         return self._make(Op.CHALLENGE, None, metas)
 
     def _own(self) -> list[AccountMeta]:
-        return [_w(self.of(cls)) for cls in OWN]
+        return [writable(self.of(cls)) for cls in OWN]
 
     def _make(
         self, op: Op, args: object, metas: Sequence[AccountMeta], more: bytes = b""
@@ -255,16 +263,16 @@ class Session:
 
 def create_shard(program: Pubkey, shard: Pubkey, who: Pubkey, args: CreateShard) -> Instruction:
     """The shard's own key signs, as a session's."""
-    return _make(program, Op.CREATE_SHARD, args, [AccountMeta(shard, True, True), _signer(who)])
+    return _make(program, Op.CREATE_SHARD, args, [paying(shard), signing(who)])
 
 
 def upload(program: Pubkey, shard: Pubkey, who: Pubkey, at: int, data: bytes) -> Instruction:
-    return _make(program, Op.UPLOAD, Upload(at), [_w(shard), _signer(who)], data)
+    return _make(program, Op.UPLOAD, Upload(at), [writable(shard), signing(who)], data)
 
 
 def finalize(program: Pubkey, shard: Pubkey, who: Pubkey) -> Instruction:
     """The program hashes the data and compares; from then on it never changes."""
-    return _make(program, Op.FINALIZE, None, [_w(shard), _signer(who)])
+    return _make(program, Op.FINALIZE, None, [writable(shard), signing(who)])
 
 
 def _make(
@@ -272,18 +280,6 @@ def _make(
 ) -> Instruction:
     body = b"" if args is None else borsh.encode(args)
     return Instruction(program, bytes([op]) + body + more, list(metas))
-
-
-def _r(address: Pubkey) -> AccountMeta:
-    return AccountMeta(address, False, False)
-
-
-def _w(address: Pubkey) -> AccountMeta:
-    return AccountMeta(address, False, True)
-
-
-def _signer(address: Pubkey) -> AccountMeta:
-    return AccountMeta(address, True, False)
 
 
 def elf() -> bytes:

@@ -31,6 +31,8 @@ PATIENCE = 20.0
 BLOCKHASH_SECONDS = 20.0
 """A blockhash is taken anew after this; it lives 60."""
 TIMEOUT = 10.0
+CLOSE_SECONDS = 0.1
+"""A subscription's farewell; the rollup's validator never answers it."""
 DUPLICATE = ("AlreadyProcessed", "already been processed", "already processed")
 STALE_HASH = ("BlockhashNotFound", "Blockhash not found")
 
@@ -56,7 +58,11 @@ class Away(AwmError):
 
 
 class Node:
-    """One node at a URL; one thread at a time may use it."""
+    """One node at a URL; one thread at a time may use it. A context manager that closes it.
+
+    Attributes:
+      waited: seconds from sending calls to having their answers, in all.
+    """
 
     def __init__(self, url: str, patience: float = PATIENCE) -> None:
         parts = urllib.parse.urlsplit(url)
@@ -68,6 +74,7 @@ class Node:
         self._connection: http.client.HTTPConnection | None = None
         self._blockhash: tuple[Hash, float] | None = None
         self._count = 0
+        self.waited = 0.0
 
     @property
     def ws_url(self) -> str:
@@ -75,6 +82,12 @@ class Node:
         scheme = {"http": "ws", "https": "wss"}[self._parts.scheme]
         port = f":{self._parts.port + 1}" if self._parts.port else ""
         return f"{scheme}://{self._parts.hostname}{port}{self._parts.path}"
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -113,9 +126,14 @@ class Node:
             connection.sock.setsockopt(6, 1, 1)  # TCP_NODELAY: a call is one small packet each way
             self._connection = connection
         path = self._parts.path or "/"
-        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-        answer = connection.getresponse()
-        text = answer.read()
+        text = json.dumps(body)
+        began = time.perf_counter()
+        try:
+            connection.request("POST", path, text, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            self.waited += time.perf_counter() - began
         if answer.status != 200:
             raise ValueError(f"HTTP {answer.status}")
         content = json.loads(text)
@@ -150,21 +168,32 @@ class Node:
         Raises:
           Refused: it was executed and failed.
         """
-        for attempt in (0, 1):
+        options = {"encoding": "base64", "preflightCommitment": "processed"}
+        until = time.monotonic() + self.patience
+        while True:
             message = Message(list(instructions), signers[0].pubkey())
             transaction = Transaction(list(signers), message, self.blockhash())
+            signature = str(transaction.signatures[0])
             raw = base64.b64encode(bytes(transaction)).decode()
-            options = {"encoding": "base64", "preflightCommitment": "processed"}
             try:
                 return self.call("sendTransaction", raw, options)
             except RpcError as error:
-                # A repeated call whose first answer was lost: it is executed already.
-                if any(word in str(error) for word in DUPLICATE):
-                    return str(transaction.signatures[0])
-                if attempt or not any(word in str(error) for word in STALE_HASH):
+                told = str(error)
+                # A call was repeated whose first answer was lost, or an equal transaction was sent
+                # before. Where that one failed this one has to be executed.
+                if any(word in told for word in DUPLICATE):
+                    if self._succeeded(signature):
+                        return signature
+                elif not any(word in told for word in STALE_HASH):
                     raise
-                self._blockhash = None
-        raise AssertionError("unreachable")
+                if time.monotonic() > until:
+                    raise
+            self._blockhash = None
+            time.sleep(0.01)
+
+    def _succeeded(self, signature: str) -> bool:
+        status = self.call("getSignatureStatuses", [signature])["value"][0]
+        return status is not None and status["err"] is None
 
 
 def _account(value: Any) -> tuple[str, bytes] | None:
@@ -219,14 +248,23 @@ class Subscription:
         options = {"encoding": "base64", "commitment": "processed"}
         ask = {"jsonrpc": "2.0", "id": 1, "method": "accountSubscribe"}
         ask["params"] = [str(self._key), options]
+        # An account that is none of ours is not told here: who polls gets that sentence.
+        broken = (OSError, WebSocketException, ValueError, KeyError, TypeError, EOFError, AwmError)
         while not self._stop.is_set():
             try:
-                with connect(self._url, max_size=1 << 24, open_timeout=TIMEOUT) as socket:
+                with connect(
+                    self._url,
+                    max_size=1 << 24,
+                    open_timeout=TIMEOUT,
+                    close_timeout=CLOSE_SECONDS,
+                ) as socket:
                     self._socket = socket
+                    if self._stop.is_set():
+                        return
                     socket.send(json.dumps(ask))
                     for text in socket:
                         self._take(text)
-            except (OSError, WebSocketException, ValueError, KeyError, TypeError, EOFError):
+            except broken:
                 pass
             self.connected.clear()
             self._stop.wait(0.2)

@@ -61,15 +61,21 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """How a crank ended: the session's last frame, its digest, what it committed itself, and
-    the seconds of its own work and of committing for each frame."""
+    """How a crank ended.
+
+    Attributes:
+      frame, digest: where the session stands.
+      committed: frames that this crank committed; held: those of them with an input held.
+      work: for each of them the seconds from having its inputs to having it committed, but for
+        `waiting`: seconds in which the node had the word.
+    """
 
     frame: int
     digest: str
     committed: int
     held: int
     work: tuple[float, ...]
-    sending: tuple[float, ...]
+    waiting: tuple[float, ...]
 
 
 class Inputs:
@@ -171,7 +177,7 @@ class Crank:
         self.layout = machine.state_layout(world.arch)
         self.model, self.image = model, image
         self._work: list[float] = []
-        self._sending: list[float] = []
+        self._waiting: list[float] = []
         self._held = 0
         self._dims: dict[str, int] | None = None
 
@@ -257,21 +263,23 @@ class Crank:
 
     def _commit(self, current: Machine, buffer: InputBuffer, held: int) -> Machine | None:
         """The machine after the frame; the same one to try again; None to look at the chain."""
-        began = time.perf_counter()
+        began, waited = time.perf_counter(), self.node.waited
         if self.image is not None:
-            return self._compute(current, self.image)
-        pair = (buffer.player1, buffer.player2)
-        pads = np.array([machine.pad_of(pad) for pad in pair], np.int32)
-        following = current.step(pads)
-        worked = time.perf_counter() - began
-        done = self._send(following, pair, held)
-        if done:
-            self._work.append(worked)
-            self._held += bool(held)
-            return following
-        return None if done is None else current
+            following, done = self._compute(current, self.image)
+        else:
+            pair = (buffer.player1, buffer.player2)
+            pads = np.array([machine.pad_of(pad) for pad in pair], np.int32)
+            following = current.step(pads)
+            done = self._send(following, pair, held)
+        if not done:
+            return None if done is None else current
+        waiting = self.node.waited - waited
+        self._waiting.append(waiting)
+        self._work.append(time.perf_counter() - began - waiting)
+        self._held += bool(held)
+        return following
 
-    def _compute(self, current: Machine, image: Pubkey) -> Machine | None:
+    def _compute(self, current: Machine, image: Pubkey) -> tuple[Machine, bool | None]:
         """The program computes the frame; the machine here only counts it."""
         who, frame = self.authority.pubkey(), current.frame + 1
         if self._dims is None:
@@ -282,10 +290,7 @@ class Crank:
             steps = self._parts(who, frame, image, self._dims)
         limit = set_compute_unit_limit(UNITS)
         done = self._attempt([[limit, step] for step in steps])
-        if done:
-            self._work.append(0.0)
-            return dataclasses.replace(current, frame=frame)
-        return None if done is None else current
+        return dataclasses.replace(current, frame=frame), done
 
     def _parts(
         self, who: Pubkey, frame: int, image: Pubkey, dims: dict[str, int]
@@ -314,7 +319,6 @@ class Crank:
         return self._attempt(groups)
 
     def _attempt(self, groups: list[list[Instruction]]) -> bool | None:
-        began = time.perf_counter()
         try:
             for group in groups:
                 self.node.send(group, [self.authority])
@@ -324,12 +328,11 @@ class Crank:
             if refused.error in RETRY:
                 return False
             raise
-        self._sending.append(time.perf_counter() - began)
         return True
 
     def _report(self) -> Report:
         found = self.look()
         machine_ = Machine.resumed(self.world, found) if found.hidden.initialized else None
         digest = machine_.hexdigest() if machine_ else ""
-        work, sending = tuple(self._work), tuple(self._sending)
-        return Report(found.session.frame, digest, len(work), self._held, work, sending)
+        work, waiting = tuple(self._work), tuple(self._waiting)
+        return Report(found.session.frame, digest, len(work), self._held, work, waiting)

@@ -119,15 +119,33 @@ def test_a_transaction_is_sent_once(serve: Any) -> None:
     """A stale blockhash is taken anew; an answer that was lost is not another transaction."""
     fresh = result({"value": {"blockhash": str(Pubkey.default())}})
     stale = error("BlockhashNotFound")
-    server = serve(
-        fresh, stale, fresh, (503, ""), error("This transaction has already been processed")
-    )
+    again = error("This transaction has already been processed")
+    succeeded = result({"value": [{"err": None}]})
+    server = serve(fresh, stale, fresh, (503, ""), again, succeeded)
     node, key = Node(server.url), Keypair()
     sent = node.send([create_shard(key.pubkey(), key.pubkey(), key.pubkey(), _shard())], [key])
     assert len(sent) > 40
     raw = [base64.b64decode(a["params"][0]) for a in server.asked if a["method"][0] == "s"]
     assert len(raw) == 3
     assert raw[1] == raw[2]
+    node.close()
+
+
+def test_a_failed_transaction_is_no_success_when_sent_again(serve: Any) -> None:
+    """The chain knows it already, as failed: it is sent once more under another blockhash."""
+    hashes = [
+        result({"value": {"blockhash": str(Pubkey.from_bytes(bytes([n]) * 32))}}) for n in (1, 2)
+    ]
+    again = error("This transaction has already been processed")
+    failed = result({"value": [{"err": {"InstructionError": [0, {"Custom": 14}]}}]})
+    refusal = error("custom program error: 0xe")
+    server = serve(hashes[0], again, failed, hashes[1], refusal)
+    node, key = Node(server.url), Keypair()
+    with pytest.raises(Refused) as refused:
+        node.send([create_shard(key.pubkey(), key.pubkey(), key.pubkey(), _shard())], [key])
+    assert refused.value.error == Error.WRONG_FRAME
+    raw = [a["params"][0] for a in server.asked if a["method"] == "sendTransaction"]
+    assert len(set(raw)) == 2
     node.close()
 
 
