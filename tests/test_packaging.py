@@ -28,6 +28,9 @@ EXTRAS = {
     "train": {"optax", "matplotlib"},
     "solana": {"solders", "solana"},
     "serve": {"starlette", "uvicorn", "websockets"},
+    "mwm": {"pydantic"},
+    "ladder": {"choix", "scipy"},
+    "gym": {"gymnasium"},
 }
 ANY_EXTRA = set().union(*EXTRAS.values())
 HEAVY = ANY_EXTRA | {"jax", "jaxlib", "flax", "orbax", "chex", "numpy"}
@@ -64,6 +67,7 @@ def _sources(package: str) -> list[Path]:
 def _allowed(source: Path) -> set[str]:
     """Extras that a module may import at once: these rooms are extras as a whole."""
     rooms = {"train": "train", "solana": "solana", "watch": "serve", "mwm": "mwm"}
+    rooms["envs.py"] = "gym"
     parts = source.relative_to(ROOT).parts
     return set().union(*(EXTRAS.get(e, set()) for room, e in rooms.items() if room in parts))
 

@@ -1,4 +1,4 @@
-"""The Python example of docs/batch.md runs."""
+"""The Python examples of docs/batch.md run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.long
-def test_the_example_runs() -> None:
-    (example,) = EXAMPLES
+def test_a_batch() -> None:
     names: dict = {"world": small_world()}
-    exec(example.replace('"cartridge"', "world"), names)
+    exec(EXAMPLES[0].replace('"cartridge"', "world"), names)
     assert len(names["columns"]["digest"]) == 20
+
+
+def test_environments(capsys) -> None:
+    pytest.importorskip("gymnasium")
+    one, many = EXAMPLES[1:]
+    exec(one, {})
+    assert capsys.readouterr().out.startswith("timeout (")
+    exec(many, {})
+    assert capsys.readouterr().out.endswith("(8,)\n")
