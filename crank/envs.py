@@ -83,14 +83,14 @@ class Matches:
         old = self.state if self.state is not None else fresh
         self.state = _choose(jnp.asarray(where), fresh, old)
 
-    def step(self, pads: np.ndarray) -> tuple[Any, np.ndarray]:
-        """pads (N, ...) of your player -> the frames and outcomes (N,)."""
+    def step(self, pads: np.ndarray) -> np.ndarray:
+        """pads (N, ...) of your player -> outcomes (N,)."""
         assert self.state is not None
         minds = list(self.state.agents)
         minds[self.player] = jnp.asarray(pads)
         state = dataclasses.replace(self.state, agents=tuple(minds))
-        self.state, frames = _step(self.world, self.agents, self.rules, state)
-        return frames, np.asarray(self.state.outcome)
+        self.state = state = _step(self.world, self.agents, self.rules, state)
+        return np.asarray(state.outcome)
 
     def pads(self, values: np.ndarray) -> np.ndarray:
         """(N, 13) in [0, 1] as the world's own controllers."""
@@ -130,8 +130,7 @@ def _choose(where, new, old):
 
 @functools.partial(jax.jit, donate_argnums=3)
 def _step(world, agents, rules, state):
-    state, frame, _ = jax.vmap(lambda one: match_step(world, agents, rules, one))(state)
-    return state, frame
+    return jax.vmap(lambda one: match_step(world, agents, rules, one)[0])(state)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -201,7 +200,7 @@ class MatchVectorEnv(VectorEnv):
         """One frame of every match. Terminated: a last stock is lost; truncated: out of frames."""
         matches, before = self.matches, self._score
         pads = np.concatenate([actions["analog"], actions["buttons"]], axis=-1)
-        _, outcome = matches.step(matches.pads(pads))
+        outcome = matches.step(matches.pads(pads))
         seen = self._look()
         percent, stocks = (new - old for new, old in zip(self._score, before, strict=True))
         hurt, lost = np.maximum(percent, 0), -stocks
