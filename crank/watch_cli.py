@@ -80,6 +80,8 @@ def watch(
         write_html(files, html)
         print(f"written to {one_line(html)}")
         return
+    if world is not None and not _is_cartridge(world):
+        raise AwmError(f"{world} is no cartridge; the browser computes in cartridges alone")
     query = "play" if play else urlencode([("match", name) for name in library.files])
     _serve(library, None, None, host, port, f"?{query}", cartridges=_cartridges(world, files))
 
@@ -211,11 +213,16 @@ def _need(*modules: str) -> None:
 def _cartridges(world: str | None, files: Sequence[str] = ()) -> Cartridges:
     """What the page's browser may compute in: a named cartridge, the embedded one, the files'."""
     from awm_jax.cartridges import EMBEDDED
-    from converters.cartridge import is_cartridge
     from crank.watch.machine import Cartridges, named_by
 
-    own = [world] if world is not None and is_cartridge(world) else []
+    own = [world] if world is not None and _is_cartridge(world) else []
     return Cartridges([*own, EMBEDDED, *named_by(files)])
+
+
+def _is_cartridge(world: str) -> bool:
+    from converters.cartridge import is_cartridge
+
+    return is_cartridge(world)
 
 
 def _serve(

@@ -113,7 +113,9 @@ class Library:
         Raises:
           AwmError: no such recording, or not one of the integer machine's.
         """
-        return machine.record(self.find(name))
+        path = self.find(name)
+        stat = os.stat(recording.split_match(str(path))[0])
+        return _record(path, stat.st_mtime_ns, stat.st_size)
 
     def ladder(self) -> list[dict[str, str]]:
         """The rows of `ladder.json` in the folder; none where it is absent or no table."""
@@ -139,3 +141,8 @@ def _nested(value: Any) -> bool:
 @functools.lru_cache(maxsize=8)
 def _payload(path: Path, modified: int, size: int) -> bytes:
     return page.payload(recording.load(path))
+
+
+@functools.lru_cache(maxsize=8)
+def _record(path: Path, modified: int, size: int) -> bytes:
+    return machine.record(path)

@@ -66,7 +66,8 @@ class Cartridges:
         """
         if context and context not in CONTEXTS:
             raise AwmError(f"no context {context[:20]!r}; give one of: {', '.join(CONTEXTS)}")
-        return _world(self.find(identity), context)
+        place = self.find(identity)
+        return _world(place, identity_of(place), context)
 
     def policy(self, identity: str, name: str) -> bytes:
         """The image of one of a cartridge's policies.
@@ -74,7 +75,8 @@ class Cartridges:
         Raises:
           AwmError: there is none of that name.
         """
-        return _policy(self.find(identity), name)
+        place = self.find(identity)
+        return _policy(place, identity_of(place), name)
 
 
 def identity_of(place: str) -> str:
@@ -152,7 +154,7 @@ def _packed(content: Any) -> bytes:
 
 
 @functools.lru_cache(maxsize=4)
-def _world(place: str, context: str) -> bytes:
+def _world(place: str, identity: str, context: str) -> bytes:
     import dataclasses
     import hashlib
 
@@ -223,7 +225,7 @@ def _columns(cfg: Any) -> dict[str, tuple[str, int]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _policy(place: str, name: str) -> bytes:
+def _policy(place: str, identity: str, name: str) -> bytes:
     from awm_jax.int8.native.image import pack_policy
     from converters.cartridge import read_cartridge
     from converters.quantize.pack import load_policy

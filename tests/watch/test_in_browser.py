@@ -241,7 +241,7 @@ def digest_of(world: NativeWorld, seed: Any, pads: jax.Array) -> jax.Array:
 
 
 @pytest.mark.skipif(not native_available()[0], reason=native_available()[1])
-@pytest.mark.parametrize("saturating", [False, True])
+@pytest.mark.parametrize("saturating", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", ARCHES)
 def test_worlds_of_every_kind(visit: Open, place: Place, name: str, saturating: bool) -> None:
     arch = ARCHES[name]

@@ -151,3 +151,5 @@ def test_playing_needs_no_file_and_takes_none() -> None:
         watch_cli.watch(["a.json"], play=True)
     with pytest.raises(AwmError, match="nothing to watch"):
         watch_cli.watch(None, play=True, html="out.html")
+    with pytest.raises(AwmError, match="no cartridge"):
+        watch_cli.watch(None, play=True, world="none")

@@ -44,7 +44,9 @@ export class Proof {
     this.root.dataset.state = said.state;
     const text = this.letter + SAID[said.state](said);
     if (this.root.textContent !== text) this.root.textContent = text;
-    this.root.title = said.text ?? MEANS[said.state] ?? `Your browser computed ${said.count} frames in ${(said.milliseconds / 1000).toFixed(1)} s and got the same, digest ${said.digest}, in cartridge ${said.cartridge}.`;
+    const why = said.text ?? MEANS[said.state] ?? `Your browser computed ${said.count} frames in ${(said.milliseconds / 1000).toFixed(1)} s and got the same, digest ${said.digest}, in cartridge ${said.cartridge}.`;
+    this.root.title = why;
+    this.root.setAttribute("aria-label", `${text}. ${why}`);
     if (["verified", "deviates", "unknown"].includes(said.state)) this.worker?.terminate();
   }
 
