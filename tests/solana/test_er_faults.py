@@ -131,7 +131,7 @@ def test_a_bad_line(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
             crank = Running(seat.crank(None, seat.connect(line.url)))
             assert crank.end()[0].held == 0
         assert set(line.met) == set(faulty.FAULTS)
-        assert line.cuts >= 3
+        assert line.cuts >= 6  # more than there are subscriptions: they come again
     assert crank.frames == list(range(1, 61))
     seat.played(60)
 
