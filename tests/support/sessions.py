@@ -24,7 +24,7 @@ from crank.solana.session import Crank, Settings
 
 STAGE, CHARACTERS, SEED = 31, (2, 1), 7
 AGENTS = (Random, HoldForward)
-JOIN_SECONDS = 90
+JOIN_SECONDS = 180
 
 
 @dataclasses.dataclass
