@@ -75,8 +75,8 @@ def measure(folder: Path, cartridge: str, slot_ms: int, frames: int, on_chain: b
         up.wait(20)
     latency = [v for one in told for v in one["latency_ms"][WARM:]]
     work, node = cranked["work_ms"][WARM:], cranked["node_ms"][WARM:]
-    first = told[0]["latency_ms"][WARM:]
-    row = [1000 * len(first) / sum(first)] if first else [float("nan")]
+    at = cranked["at_ms"][WARM:]
+    row = [1000 * (len(at) - 1) / (at[-1] - at[0]) if len(at) > 1 else float("nan")]
     row += [quantile(latency, q) for q in (0.5, 0.99, 0.1)]
     row += [quantile(values, q) for values in (work, node) for q in (0.5, 0.1)]
     cells = "".join(f"{value:>10.2f}" for value in row)

@@ -259,7 +259,8 @@ def crank(
     told = {"frame": report.frame, "digest": report.digest, "committed": report.committed}
     told["held"] = report.held
     if as_json:
-        told |= {"work_ms": milliseconds(report.work), "node_ms": milliseconds(report.waiting)}
+        times = {"work_ms": report.work, "node_ms": report.waiting, "at_ms": report.at}
+        told |= {name: milliseconds(values) for name, values in times.items()}
         say(json.dumps(told))
     else:
         say(f"frame {report.frame}, digest {report.digest}, {report.committed} committed here")

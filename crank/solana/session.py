@@ -68,6 +68,7 @@ class Report:
       committed: frames that this crank committed; held: those of them with an input held.
       work: for each of them the seconds from having its inputs to having it committed, but for
         `waiting`: seconds in which the node had the word.
+      at: when each was committed, in seconds of a clock that only rises.
     """
 
     frame: int
@@ -76,6 +77,7 @@ class Report:
     held: int
     work: tuple[float, ...]
     waiting: tuple[float, ...]
+    at: tuple[float, ...]
 
 
 class Inputs:
@@ -178,6 +180,7 @@ class Crank:
         self.model, self.image = model, image
         self._work: list[float] = []
         self._waiting: list[float] = []
+        self._at: list[float] = []
         self._held = 0
         self._dims: dict[str, int] | None = None
 
@@ -274,8 +277,10 @@ class Crank:
         if not done:
             return None if done is None else current
         waiting = self.node.waited - waited
+        now = time.perf_counter()
         self._waiting.append(waiting)
-        self._work.append(time.perf_counter() - began - waiting)
+        self._work.append(now - began - waiting)
+        self._at.append(now)
         self._held += bool(held)
         return following
 
@@ -334,5 +339,5 @@ class Crank:
         found = self.look()
         machine_ = Machine.resumed(self.world, found) if found.hidden.initialized else None
         digest = machine_.hexdigest() if machine_ else ""
-        work, waiting = tuple(self._work), tuple(self._waiting)
-        return Report(found.session.frame, digest, len(work), self._held, work, waiting)
+        times = (tuple(each) for each in (self._work, self._waiting, self._at))
+        return Report(found.session.frame, digest, len(self._work), self._held, *times)

@@ -17,11 +17,12 @@ pytest.importorskip("solders")
 pytest.importorskip("websockets")
 
 from solders.keypair import Keypair
-from support import sessions
+from support import int_worlds, sessions, solana_worlds
 
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.errors import AwmError
-from crank.solana import chain_image, client, weight_shards
+from awm_jax.int8.world import Int8World
+from crank.solana import chain_image, client, frame_parts, weight_shards
 from crank.solana.accounts import ENDED
 from crank.solana.addresses import PROGRAM
 from crank.solana.rpc import Node
@@ -44,9 +45,17 @@ def test_a_whole_match(table: Any) -> None:
     assert seat.state().status == ENDED
 
 
-def test_the_network_on_chain(rollup: Any, world: Any, table: Any) -> None:
+@pytest.mark.parametrize(
+    ("size", "whole", "last"),
+    [({}, True, 60), ({"d_model": 256, "d_state": 32, "headdim": 64}, False, 12)],
+    ids=["in one transaction", "in parts"],
+)
+def test_the_network_on_chain(rollup: Any, table: Any, size: Any, whole: bool, last: int) -> None:
     """The program computes every frame; a stranger cranks; the same digest."""
+    arch = solana_worlds.arch_of(**size)
+    world = Int8World(int_worlds.on_device(solana_worlds.calm_params(1, arch)), arch)
     image = chain_image.pack(world.params, world.arch)
+    assert frame_parts.fits_one(chain_image.dims_of(image)) is whole
     owner, key = Keypair(), Keypair()
     with Node(rollup.rpc) as node:
         size = weight_shards.account_bytes(len(image))
@@ -54,7 +63,7 @@ def test_the_network_on_chain(rollup: Any, world: Any, table: Any) -> None:
         shard = weight_shards.upload(node, PROGRAM, key, owner, image)
         assert weight_shards.verify(node, shard, image) is None
         assert weight_shards.verify(node, shard, image[:-1] + b"x") is not None
-    seat = table(60, image=shard)
+    seat = table(last, world, image=shard)
     stranger = dataclasses.replace(seat, authority=Keypair())
     with pytest.raises(AwmError, match="another key"):
         stranger.crank().run()
@@ -62,7 +71,7 @@ def test_the_network_on_chain(rollup: Any, world: Any, table: Any) -> None:
     with seat.agents():
         seat.crank().run(frames.append, lambda: len(frames) >= 5)
         stranger.crank().run()
-    seat.played(60)
+    seat.played(last)
 
 
 def awm(*arguments: str, cwd: Path) -> subprocess.Popen[str]:

@@ -18,7 +18,7 @@ from crank.solana.rollup import HOST, free_ports
 FAULTS = ("503", "garbage", "late", "lost", "dropped", "cut short", "no answer at all")
 EVERY = 5
 """One call in so many meets a fault."""
-LATE_SECONDS = 0.6
+LATE_SECONDS = 1.0
 
 
 class BadLine(http.server.ThreadingHTTPServer):

@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 from awm_jax.int8.agents import HoldForward, Random
 from crank.integer import IntegerWorld
 from crank.playing import prepare
-from crank.solana import chain_state, client, weight_shards
+from crank.solana import chain_state, client, frame_parts, weight_shards
 from crank.solana.accounts import ControllerInput, SessionState
 from crank.solana.addresses import PROGRAM
 from crank.solana.program import Create, Session
@@ -24,7 +24,7 @@ from crank.solana.session import Crank, Settings
 
 STAGE, CHARACTERS, SEED = 31, (2, 1), 7
 AGENTS = (Random, HoldForward)
-JOIN_SECONDS = 90
+JOIN_SECONDS = 180
 
 
 @dataclasses.dataclass
@@ -97,8 +97,12 @@ def open_table(
     """Open a session and take both seats."""
     key, first, second, authority = (Keypair() for _ in range(4))
     node = stack.enter_context(Node(rollup.rpc))
+    shape, work = chain_state.create_shape(world), 0
     if image is not None:
         model = weight_shards.fetch(node, image).data_hash
+        dims = weight_shards.fetch_dims(node, image)
+        if not frame_parts.fits_one(dims):
+            work = frame_parts.work_bytes(dims, shape["state_size"])
     args = Create(
         character=CHARACTERS[0],
         stage=STAGE,
@@ -106,9 +110,9 @@ def open_table(
         seed=SEED,
         model=model,
         authority=bytes(authority.pubkey()),
-        **chain_state.create_shape(world),
+        **shape,
     )
-    session = client.create(node, PROGRAM, key, first, args, True)
+    session = client.create(node, PROGRAM, key, first, args, True, work)
     node.send([session.join(second.pubkey(), CHARACTERS[1])], [second])
     return Table(rollup, world, session, (first, second), authority, node, model, image, stack)
 
