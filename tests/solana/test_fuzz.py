@@ -59,6 +59,9 @@ def valid(chain: Chain, rng: random.Random) -> Instruction:
             who, rng.choice((0, due)), rng.randrange(80), state[: rng.randrange(64)]
         ),
         session.run_inference(who, due, Pubkey.new_unique()),
+        session.run_parts(
+            who, due, rng.randrange(3), rng.randrange(3), Pubkey.new_unique(), Pubkey.new_unique()
+        ),
         session.challenge(who, Pubkey.new_unique(), Pubkey.new_unique()),
     ]
     return rng.choice(made)
