@@ -5,7 +5,8 @@ checkout; the embedded cartridge is the default, `--size D_MODEL,D_STATE,LAYERS`
 Every frame is compared with the JAX step's. `--table` builds the program anew with a count at the
 start of each section (needs clang 14) and prints what each takes; the counting itself is taken off.
 `--in-parts` computes frames in several transactions of 1.4 million units, as `frame_parts.plan`
-cuts them. `--no-zeros` packs every matrix as if no code were ever zero: what the worst frame takes.
+cuts them; `--plan` only says how, and the most units that the parts may take. `--no-zeros` packs
+every matrix as if no code were ever zero: what the worst frame takes.
 """
 
 from __future__ import annotations
@@ -68,6 +69,17 @@ def counting_program() -> bytes:
     import build  # type: ignore[import-not-found]
 
     return build.compile_program(defines=("-DAWM_COUNT_UNITS",))
+
+
+def tell_plan(params: Any, arch: Arch) -> None:
+    image = chain_image.pack(params, arch)
+    dims = chain_image.dims_of(image)
+    units, counts = frame_parts.parts(dims), frame_parts.plan(dims)
+    one = "fits" if frame_parts.fits_one(dims) else "does not fit"
+    print(
+        f"{len(image):,} bytes of weights; {len(units)} parts of at most {sum(units):,} units, "
+        f"the largest {max(units):,}; {one} one transaction, in parts {len(counts)}: {counts}"
+    )
 
 
 def begin(params: Any, arch: Arch) -> tuple[Chain, Machine, list[int]]:
@@ -137,6 +149,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--in-parts", action="store_true")
+    parser.add_argument("--plan", action="store_true")
     parser.add_argument("--no-zeros", action="store_true")
     parser.add_argument("--pads", type=int, default=3, help="seed of the inputs")
     args = parser.parse_args()
@@ -145,6 +158,9 @@ def main() -> None:
         solana_chain.elf = lambda: program
     if args.no_zeros:
         chain_image.DENSE.update(native.TENSORS, native.LAYER_TENSORS)
+    if args.plan:
+        tell_plan(*world_of(args))
+        return
     chain, own, counts = begin(*world_of(args))
     units: list[list[int]] = []
     found: dict[str, list[int]] = defaultdict(lambda: [0] * (args.frames + 1))
