@@ -50,7 +50,7 @@ test-long: lint
 # skipped.
 test-er: $(VENV)/.test
 	@$(BIN)/awm er install
-	@AWM_REQUIRE_ALL=1 $(PYTEST) -m er -n 2 tests/solana $(ARGS)
+	@AWM_REQUIRE_ALL=1 $(PYTEST) -m er -n 0 tests/solana $(ARGS)
 
 # The embedded cartridge anew from real games (../shared/replays, or REPLAYS=folder): a night on two
 # cores, an hour with a GPU; killed, it goes on. LICENSED=1 takes games with a stated licence alone.
