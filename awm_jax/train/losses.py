@@ -42,7 +42,9 @@ class LossConfig:
       hit: by how much frames with new damage or a lost stock weigh more, in percent, the dynamics
         and the flags.
       hit_said: whether new damage is foreseen, a cross-entropy; only under the game's rules.
-      hit_action: the same for the action.
+      hit_likely: how much more hits count in it than the rest: with 2, one is said from odds of a
+        half on.
+      hit_action: as `hit`, for the action.
       change: the same for frames with a new action.
     """
 
@@ -60,6 +62,7 @@ class LossConfig:
     other: float = 0.3
     hit: float = 3.0
     hit_said: float = 3.0
+    hit_likely: float = 2.0
     hit_action: float = 2.0
     change: float = 0.0
 
@@ -75,7 +78,7 @@ def cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def _hit_losses(
-    said: jax.Array, logit: jax.Array, rise: jax.Array, hit: jax.Array
+    said: jax.Array, logit: jax.Array, rise: jax.Array, hit: jax.Array, likely: float
 ) -> tuple[jax.Array, jax.Array]:
     """Of what a network says of new damage (*b, 2): its percent, and the log-odds of any.
 
@@ -83,7 +86,8 @@ def _hit_losses(
     few percent count nearly by their squares: damage is to be right on average.
     """
     amount = jnp.mean(hit * robust(said - rise, 5.0))
-    return amount, jnp.mean(jax.nn.softplus(logit) - hit * logit)
+    entropy = (1 + (likely - 1) * hit) * (jax.nn.softplus(logit) - hit * logit)
+    return amount, jnp.mean(entropy)
 
 
 def world_loss(
@@ -155,6 +159,7 @@ def world_loss(
             logit / cfg.stocks_scale,
             rise / cfg.percent_scale,
             new_damage.astype(last.dtype),
+            config.hit_likely,
         )
         total += config.percent * parts["percent"] + config.hit_said * parts["hit"]
     for part, members in groups.items():

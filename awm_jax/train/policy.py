@@ -24,6 +24,8 @@ from awm_jax.errors import AwmError
 from awm_jax.fp32 import PolicyMLP
 from awm_jax.fp32.network import Network
 from awm_jax.game.frames import neutral_pad
+from awm_jax.game.rules import REBIRTH
+from awm_jax.game.stages import stage as stage_of
 from awm_jax.train import records
 from awm_jax.train.data import Data, encode_records
 from awm_jax.train.export import write_checkpoint
@@ -31,6 +33,7 @@ from awm_jax.train.losses import robust
 from awm_jax.train.trainer import Metrics, Params, TrainConfig
 from awm_jax.train.world import ENCODING
 
+BIT = records.BITS.index("on_ground")
 MOVED = 0.1
 """A stick or trigger that moves by more than this has changed."""
 
@@ -46,6 +49,7 @@ class PolicyConfig:
     batch: samples a step.
     change: share of samples drawn among frames on which something is pressed or moves. Buttons
       are weighed back: a match draws them by their probability, which must be people's.
+    away: share drawn among frames on which the player is off the stage: few that decide stocks.
     blind: probability that a sample's own former controllers are at rest.
     mirror: probability of the mirrored game.
     judge_samples: of the valid split.
@@ -61,6 +65,7 @@ class PolicyConfig:
     seed: int = 0
     batch: int = 512
     change: float = 0.5
+    away: float = 0.2
     blind: float = 0.3
     mirror: float = 0.5
     judge_samples: int = 8192
@@ -90,7 +95,7 @@ class Samples:
         AwmError: nobody of that kind plays in these games.
         """
         self.data, self.config = data, config
-        parts = []
+        parts, away = [], []
         for number, (entry, game) in enumerate(zip(data.entries, data.games, strict=True)):
             for player in (0, 1):
                 if config.player not in (None, entry.players[player]):
@@ -103,27 +108,36 @@ class Samples:
                 acts = acting(game[:, player])[rows]
                 where = np.full_like(rows, number), np.full_like(rows, player), rows
                 parts.append((np.stack(where, axis=1), acts))
+                away.append(off_stage(game[:, player], entry.stage)[rows])
         none = np.zeros((0, 3), np.int64), np.zeros(0, bool)
         rows, acts = (np.concatenate(part) for part in zip(none, *parts, strict=True))
         self.all, self.acting = rows, rows[acts]
+        self.away = rows[np.concatenate([np.zeros(0, bool), *away])]
         if not len(self.acting):
             raise AwmError("nobody of that character or player acts in these games")
 
-    def draw(self, rng: np.random.Generator, size: int, change: float) -> tuple[np.ndarray, ...]:
-        """floats (B, K, F), ints (B, K, I), pad (B, 13), last pad (B, 13); the cloned is player 0.
+    def draw(
+        self, rng: np.random.Generator, size: int, change: float, away: float = 0.0
+    ) -> tuple[np.ndarray, ...]:
+        """floats (B, K, F), ints (B, K, I), pad (B, 13), last pad (B, 13), whether off the stage
+        (B,); the cloned is player 0.
 
         Args:
           change: share of samples on which the player acts (the rest are drawn from all).
+          away: of all samples, share on which the player is off the stage instead.
         """
         config = self.config
-        act = rng.random(size) < change
+        act, out = rng.random(size) < change, rng.random(size) < away
         chosen = np.where(
             act[:, None],
             self.acting[rng.integers(len(self.acting), size=size)],
             self.all[rng.integers(len(self.all), size=size)],
         )
+        if len(self.away):
+            elsewhere = self.away[rng.integers(len(self.away), size=size)]
+            chosen = np.where(out[:, None], elsewhere, chosen)
         mirrored = rng.random(size) < config.mirror
-        windows, stages = [], []
+        windows, stages, off = [], [], []
         for (game, player, row), flip in zip(chosen, mirrored, strict=True):
             stage = self.data.entries[game].stage
             window = self.data.games[game][row - config.context_len : row + 1]
@@ -131,13 +145,14 @@ class Samples:
             if flip and records.can_mirror(stage):
                 window = records.mirror(window, stage)
             windows.append(window)
+            off.append(off_stage(window[-2:-1, 0], stage)[0])
             stages.append(stage)
         cfg = config.encoding
         floats, ints = encode_records(
             np.stack(windows), np.array(stages)[:, None], cfg, counted_age=config.counted_age
         )
         pads = floats[:, :, columns(cfg).controller]
-        return floats[:, :-1], ints[:, :-1], pads[:, -1], pads[:, -2]
+        return floats[:, :-1], ints[:, :-1], pads[:, -1], pads[:, -2], np.array(off)
 
 
 def acting(player: np.ndarray) -> np.ndarray:
@@ -149,6 +164,13 @@ def acting(player: np.ndarray) -> np.ndarray:
     return out
 
 
+def off_stage(player: np.ndarray, number: int) -> np.ndarray:
+    """(T,) bool: alive, in the air, and beyond the ground's edges."""
+    edge = stage_of(number).ground_x_range[1]
+    alive = player["action"] > REBIRTH + 1
+    return alive & (np.abs(player["x"]) > edge) & (player["bits"] >> BIT & 1 == 0)
+
+
 class PolicyJob:
     """Clones players of a data folder's train split; judged on the valid split."""
 
@@ -156,9 +178,6 @@ class PolicyJob:
         self.config = config
         self.samples = Samples(train, config)
         self.valid = Samples(valid, config) if valid is not None else None
-        share = len(self.samples.acting) / len(self.samples.all)
-        rest = 1 - config.change
-        self.weights = 1 / (rest + config.change / share), 1 / rest if rest else 0.0
         self.template = Network.of(
             PolicyMLP(
                 config.encoding,
@@ -191,10 +210,12 @@ class PolicyJob:
     def batch(self, step: int, place: dict[str, np.ndarray]) -> tuple[Any, dict[str, np.ndarray]]:
         config = self.config
         rng = np.random.default_rng([config.seed, 1, step])
-        floats, ints, pad, last = self.samples.draw(rng, config.batch, config.change)
+        floats, ints, pad, last, off = self.samples.draw(
+            rng, config.batch, config.change, config.away
+        )
         blind = rng.random(config.batch) < config.blind
         floats[blind, :, columns(config.encoding).controller] = neutral_pad()
-        return (floats, ints, pad, last), place
+        return (floats, ints, pad, last, off), place
 
     def network(self, params: Params) -> Network:
         return dataclasses.replace(self.template, params=tuple(params))
@@ -202,17 +223,27 @@ class PolicyJob:
     def loss(
         self, params: Params, carry: Any, batch: Any, phase: Any
     ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-        floats, ints, pad, last = batch
+        floats, ints, pad, last, off = batch
         outputs = self.network(params).module()(floats, ints)
         n = len(ANALOG)
         analog = jnp.mean(robust(outputs["analog_pred"] - pad[:, :n], 0.02))
         logits, pressed = outputs["button_logits"], pad[:, n:]
         moved = jnp.abs(pad[:, :n] - last[:, :n]) > MOVED
         acts = jnp.any(moved, axis=-1) | jnp.any(pressed != last[:, n:], axis=-1)
-        weight = jnp.where(acts, *self.weights)[:, None]
+        weight = self._weight(acts, off)[:, None]
         buttons = jnp.mean(weight * (jax.nn.softplus(logits) - pressed * logits))
         metrics = {"analog": analog, "buttons": buttons}
         return 4 * analog + buttons, (carry, metrics)
+
+    def _weight(self, acts: jax.Array, off: jax.Array) -> jax.Array:
+        """What a sample counts, so that among frames alike it counts as often as they come."""
+        config, samples = self.config, self.samples
+        everywhere = 1 - config.away if len(samples.away) else 1.0
+        plain = everywhere * (1 - config.change)
+        eager = everywhere * config.change * len(samples.all) / len(samples.acting)
+        apart = (1 - everywhere) * len(samples.all) / max(1, len(samples.away))
+        alike = plain + apart * off
+        return alike / (alike + eager * acts)
 
     def judge(self, params: Params) -> Metrics:
         """On frames as they come, buttons drawn as in a match: the stick's error, what the clone
@@ -221,7 +252,7 @@ class PolicyJob:
         if self.valid is None:
             return {}
         rng = np.random.default_rng([self.config.seed, 2])
-        floats, ints, pad, last = self.valid.draw(rng, self.config.judge_samples, 0.0)
+        floats, ints, pad, last, _ = self.valid.draw(rng, self.config.judge_samples, 0.0)
         outputs = jax.device_get(_apply(self.network(params), floats, ints))
         n, sticks = len(ANALOG), len(STICKS)
         odds = np.exp(-np.logaddexp(0, -outputs["button_logits"]))

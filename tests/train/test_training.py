@@ -193,7 +193,7 @@ def test_hits_weigh_more(games):
 
 def test_a_hit_is_said_in_the_place_of_stocks(games):
     """By the game's rules: log-odds there, the damage in percent's change, learned from hits."""
-    cfg, config = WORLD.encoding, losses.LossConfig()
+    cfg, config = WORLD.encoding, losses.LossConfig(hit_likely=1.0)
     before = losses.Frames(*data.encode_records(games.games[0][100], 31, cfg))
     struck = games.games[0][100].copy()
     struck["percent"][1] += 7
@@ -234,7 +234,7 @@ def test_a_policy_learns(games, other_games, tmp_path):
 def test_samples_are_of_the_chosen(games):
     config = dataclasses.replace(POLICY, character=1, mirror=0.0)
     samples = policy.Samples(games, config)
-    floats, ints, pad, last = samples.draw(np.random.default_rng(0), 64, 1.0)
+    floats, ints, pad, last, _ = samples.draw(np.random.default_rng(0), 64, 1.0)
     cfg = config.encoding
     assert (ints[:, :, columns(cfg).int_index["character"]] == 1).all()
     assert (np.abs(pad - last).max(axis=-1) > policy.MOVED).all()
