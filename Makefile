@@ -61,9 +61,11 @@ POLICIES := fox falco marth
 cartridge: $(VENV)/.test
 	$(BIN)/awm data build $(REPLAYS) --output $(RUN)/data $(if $(LICENSED),--licensed)
 	$(BIN)/awm train world $(RUN)/data $(RUN)/world
+	$(BIN)/awm train cartridge $(RUN)/data --world $(RUN)/world/world.safetensors --output $(RUN)/first --overwrite
+	$(BIN)/awm train world $(RUN)/data $(RUN)/rounded --config rounded --begin $(RUN)/world/world.safetensors --codes $(RUN)/first
 	@set -e; for name in $(POLICIES); do \
 	  $(BIN)/awm train policy $(RUN)/data $(RUN)/$$name --character $$name; done
-	$(BIN)/awm train cartridge $(RUN)/data --world $(RUN)/world/world.safetensors \
+	$(BIN)/awm train cartridge $(RUN)/data --world $(RUN)/rounded/world.safetensors \
 	  $(foreach name,$(POLICIES),--policy $(name)=$(RUN)/$(name)/policy.safetensors) \
 	  --output $(RUN)/$(if $(LICENSED),licensed,melee) --overwrite
 	@echo "To ship it, put $(RUN)/$(if $(LICENSED),licensed,melee) in the place of awm_jax/cartridges/melee"

@@ -76,9 +76,26 @@ def show(folder: Folder, as_json: Json = False) -> None:
 
 @train.command()
 def world(
-    folder: Folder, out: Out, config: Config = "small", steps: Steps = None, seed: Seed = 0
+    folder: Folder,
+    out: Out,
+    config: Annotated[
+        str, typer.Option("--config", metavar="NAME", help="tiny, small, rounded, production.")
+    ] = "small",
+    steps: Steps = None,
+    seed: Seed = 0,
+    begin: Annotated[
+        str | None, typer.Option(metavar="CKPT", help="Begin with the weights of this world.")
+    ] = None,
+    codes: Annotated[
+        str | None,
+        typer.Option(metavar="CARTRIDGE", help="Learn to be rounded as this cartridge of it is."),
+    ] = None,
 ) -> None:
-    """Train a world, or go on with the run in OUT: it may be killed at any moment."""
+    """Train a world, or go on with the run in OUT: it may be killed at any moment.
+
+    A cartridge plays better if its world has learned to be rounded: make a first cartridge, then
+    train on with --config rounded --begin WORLD --codes CARTRIDGE, and make it again.
+    """
     from awm_jax.train import trainer
     from awm_jax.train import world as worlds
     from awm_jax.train.data import open_data
@@ -88,6 +105,8 @@ def world(
         settings,
         open_data(folder, "train", worlds.REQUIRED),
         open_data(folder, "valid", worlds.REQUIRED),
+        begin=_network(begin) if begin else None,
+        codes=_codes(codes) if codes else None,
     )
     _run(trainer, job, settings, out)
 
@@ -261,6 +280,16 @@ def _network(path: str) -> Network:
     if not isinstance(loaded.model, FrameStackMamba2):
         raise AwmError(f"{path}: is no Mamba2 world in float32")
     return Network.of(loaded.model)
+
+
+def _codes(cartridge: str) -> tuple[tuple[float, float], ...]:
+    """The steps of a cartridge's int8 codes, layer by layer."""
+    from converters.cartridge import read_cartridge
+
+    found = read_cartridge(cartridge).manifest["int8"]
+    if found["planes"] != 1:
+        raise AwmError(f"{cartridge}: its codes have {found['planes']} planes; none need learning")
+    return tuple((layer["normed"], layer["gated"]) for layer in found["scales"]["layers"])
 
 
 def _preset(presets: dict[str, Any], name: str, steps: int | None, seed: int) -> Any:

@@ -242,8 +242,8 @@ class PolicyJob:
         plain = everywhere * (1 - config.change)
         eager = everywhere * config.change * len(samples.all) / len(samples.acting)
         apart = (1 - everywhere) * len(samples.all) / max(1, len(samples.away))
-        alike = plain + apart * off
-        return alike / (alike + eager * acts)
+        alike = plain + apart * off.astype(jnp.float32)
+        return alike / (alike + eager * acts.astype(jnp.float32))
 
     def judge(self, params: Params) -> Metrics:
         """On frames as they come, buttons drawn as in a match: the stick's error, what the clone

@@ -8,6 +8,7 @@ only: through the other fields they ruin them (training-notes.md, "Self-forcing"
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import match_transition
 from awm_jax.train.data import Data
 from awm_jax.train.export import write_checkpoint
+from awm_jax.train.fake_quant import rounded, with_codes
 from awm_jax.train.losses import LossConfig, world_loss
 from awm_jax.train.report import summary_line
 from awm_jax.train.rollout import all_starts, evaluate_network, sample_starts
@@ -104,6 +106,11 @@ PRESETS: dict[str, WorldConfig] = {
         ),
     ),
     "small": WorldConfig(),
+    "rounded": WorldConfig(
+        free=FreeConfig(share=0.0),
+        loss=LossConfig(action=3.0),
+        train=TrainConfig(steps=4500, rate=4e-4, judge_every=1500),
+    ),
     "production": WorldConfig(
         d_model=384,
         n_layers=4,
@@ -116,12 +123,26 @@ PRESETS: dict[str, WorldConfig] = {
 
 
 class WorldJob:
-    """Learns a world from the train split of a data folder, judged on its valid split."""
+    """Learns a world from the train split of a data folder, judged on its valid split.
 
-    def __init__(self, config: WorldConfig, train: Data, valid: Data | None = None):
-        """Raises:
-        AwmError: settings that exclude one another.
-        """
+    Args:
+      begin: a network of the same shapes whose weights the run begins with.
+      codes: of each layer the steps of what enters its products (`fake_quant.with_codes`): the loss
+        is that of the network as integers play it, and so is what is judged.
+
+    Raises:
+      AwmError: settings that exclude one another, or another network to begin with.
+    """
+
+    def __init__(
+        self,
+        config: WorldConfig,
+        train: Data,
+        valid: Data | None = None,
+        *,
+        begin: Network | None = None,
+        codes: tuple[tuple[float, float], ...] | None = None,
+    ):
         stream, free = config.streams, config.free
         if config.encoding.lookahead:
             raise AwmError("a world is trained without lookahead")
@@ -140,6 +161,12 @@ class WorldJob:
         model = new_model(config)
         self.gauges = gauges(model)
         self.template = start_small(Network.of(model), self.gauges)
+        self.begin, self.codes = begin, codes
+        if begin is not None:
+            shapes = [p.shape for p in begin.params]
+            if begin.cfg != config.encoding or shapes != [p.shape for p in self.template.params]:
+                raise AwmError("the network to begin with has other sizes than the configuration")
+            self.template = dataclasses.replace(self.template, params=begin.params)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -147,7 +174,13 @@ class WorldJob:
         del fields["train"]
         data = self.streams.data
         fields["data"] = {"games": len(data), "rows": data.rows}
-        return {"kind": "world", "world": fields}
+        more: dict[str, Any] = {}
+        if self.begin is not None:
+            weights = b"".join(np.asarray(p).tobytes() for p in self.begin.params)
+            more["begin"] = hashlib.sha256(weights).hexdigest()
+        if self.codes is not None:
+            more["codes"] = [list(steps) for steps in self.codes]
+        return {"kind": "world", "world": fields} | more
 
     def init(self) -> Params:
         return tuple(
@@ -183,7 +216,7 @@ class WorldJob:
     ) -> tuple[jax.Array, tuple[Mamba2State, dict[str, jax.Array]]]:
         cfg, config = self.config.encoding, self.config
         floats, ints, fresh = batch
-        net = self.network(params).module()
+        net = self._learned(params)
 
         def clear(value):
             new = fresh.reshape(-1, *(1,) * (value.ndim - 1))
@@ -218,6 +251,12 @@ class WorldJob:
             kept = ("position_mae", "action_accuracy", "percent")
             metrics |= {f"free_{name}": own_metrics[name] for name in kept} | {"free_loss": own}
         return loss, (jax.tree.map(jax.lax.stop_gradient, state), metrics)
+
+    def _learned(self, params: Params) -> FrameStackMamba2:
+        net = self.network(params)
+        if self.codes is None:
+            return net.module()
+        return with_codes(rounded(net).module(), self.codes)
 
     def _free(self, net, horizon, floats, ints, pads, ctrl, pieces, states):
         """Loss of `horizon` frames after each piece, made from the network's own frames."""
@@ -263,7 +302,10 @@ class WorldJob:
         if self.valid is None:
             return {}
         starts = sample_starts(all_starts(self.valid), self.config.judge_starts)
-        return summary_line(evaluate_network(self.network(params), self.valid, starts))
+        net = self.network(params)
+        if self.codes is not None:
+            net = rounded(net)
+        return summary_line(evaluate_network(net, self.valid, starts))
 
     def export(self, params: Params, folder: Path, note: Metrics) -> None:
         """`world.safetensors` and its settings, as `awm-convert` reads them."""

@@ -120,7 +120,9 @@ def test_phases_and_the_loss_of_own_frames(games):
     loss = jax.jit(job.loss, static_argnums=3)
     total, (carry, metrics) = loss(job.init(), job.carry(), batch, 2)
     alone, (plain, _) = loss(job.init(), job.carry(), batch, 0)
-    assert float(total) == pytest.approx(float(alone) + float(metrics["free_loss"]), rel=1e-5)
+    assert float(total) == pytest.approx(
+        float(alone) + FREE.free.weight * float(metrics["free_loss"]), rel=1e-5
+    )
     assert np.allclose(carry.ssm[0], plain.ssm[0], atol=1e-5)
     # What the network made itself errs more than what it was told.
     assert metrics["free_position_mae"] > metrics["position_mae"]
@@ -191,6 +193,24 @@ def test_hits_weigh_more(games):
     assert loss(hit_action=2.0) > loss(hit_action=0.0)
 
 
+def test_a_run_that_learns_to_be_rounded(games, world_job, tmp_path):
+    """It begins with another's weights and is told from a run that does not round."""
+    trained = world_job.network(world_job.init())
+    codes = ((0.05, 0.05),) * WORLD.n_layers
+    job = world.WorldJob(WORLD, games, begin=trained, codes=codes)
+    batch, _ = job.batch(0, job.place())
+    loss = jax.jit(job.loss, static_argnums=3)
+    plain = jax.jit(world.WorldJob(WORLD, games, begin=trained).loss, static_argnums=3)
+    mine, other = (float(f(job.init(), job.carry(), batch, 0)[0]) for f in (loss, plain))
+    assert mine != other and mine == pytest.approx(other, rel=0.1)
+    trainer.train(job, SHORT, tmp_path, stop_at=SHORT.save_every)
+    with pytest.raises(AwmError, match="other settings"):
+        trainer.train(world.WorldJob(WORLD, games, begin=trained), SHORT, tmp_path)
+    wider = dataclasses.replace(WORLD, d_model=2 * WORLD.d_model)
+    with pytest.raises(AwmError, match="other sizes"):
+        world.WorldJob(wider, games, begin=trained)
+
+
 def test_a_hit_is_said_in_the_place_of_stocks(games):
     """By the game's rules: log-odds there, the damage in percent's change, learned from hits."""
     cfg, config = WORLD.encoding, losses.LossConfig(hit_likely=1.0)
@@ -205,7 +225,8 @@ def test_a_hit_is_said_in_the_place_of_stocks(games):
         outputs["dynamics_pred"].reshape(2, -1)[:, 1] = np.multiply(odds, cfg.stocks_scale)
         outputs["continuous_delta"].reshape(2, -1)[:, 0] = np.multiply(damage, cfg.percent_scale)
         state = before.floats, outputs, before, now
-        return losses.world_loss(cfg, config, *state, game_rules=True)[1]
+        found = losses.world_loss(cfg, config, *state, game_rules=True)[1]
+        return {name: float(value) for name, value in found.items()}
 
     right = parts((-5, 5), (0, 7))
     assert right["hit"] < 0.01 and right["percent"] == pytest.approx(0, abs=1e-4)
