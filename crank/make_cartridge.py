@@ -155,8 +155,9 @@ def card(
         "",
         "## How it was made",
         "",
-        "`awm data build`, `awm train world --config small`, `awm train policy --character NAME`, "
-        "`awm train cartridge`. `awm data build --licensed` takes games with a stated licence "
+        "`make cartridge` in a checkout: `awm data build`, `awm train world`, the same once more "
+        "with `--config rounded` to be rounded as the cartridge rounds it, `awm train policy "
+        "--character NAME`, `awm train cartridge`. `LICENSED=1` takes games with a stated licence "
         "alone.",
     ]
     return "\n".join(lines) + "\n"
