@@ -170,6 +170,7 @@ class Direct:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.sent = 0
+        self.waited = 0.0
 
     def account(self, key: Pubkey, start: int = 0, length: int | None = None) -> Any:
         found = self.chain.svm.get_account(key)

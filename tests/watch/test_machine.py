@@ -122,7 +122,7 @@ def test_the_embedded_cartridge_for_the_page() -> None:
     assert content["hash"] == IDENTITY and content["name"] == EMBEDDED
     assert hashlib.sha256(image).hexdigest() == content["image_sha256"]
     assert content["columns"]["x"] == ["cont", 1] and content["columns"]["character"] == ["ints", 2]
-    assert set(content["policies"]) == {"fox", "falco"}
+    assert set(content["policies"]) == {"fox", "falco", "marth"}
     assert machine.Cartridges().policy("", "fox").startswith(b"AWMPOL1\0")
     with pytest.raises(AwmError, match="no policy"):
         machine.Cartridges().policy("", "../fox")
