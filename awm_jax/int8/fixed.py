@@ -6,6 +6,8 @@ docs/integer-spec.md section 2 defines each of them; nothing here divides, uses 
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,9 +52,23 @@ def product(w: jax.Array, x: jax.Array) -> jax.Array:
     return _row_product(w, x) if x.ndim == 1 else _product(w, x)
 
 
+def in_fours(x: jax.Array, w: jax.Array, summed: Any) -> tuple[jax.Array, jax.Array]:
+    """Both factors with zeros appended to the axes that are summed, up to a multiple of four.
+
+    XLA on NVIDIA GPUs (seen: JAX 0.11.2, H200) doubles int8 products over any other length.
+    """
+    (left,), (right,) = summed
+    missing = -x.shape[left] % 4
+
+    def longer(value, axis):
+        return jnp.pad(value, [(0, missing if i == axis else 0) for i in range(value.ndim)])
+
+    return (longer(x, left), longer(w, right)) if missing else (x, w)
+
+
 def _product(w: jax.Array, x: jax.Array) -> jax.Array:
     dims = (((x.ndim - 1,), (1,)), ((), ()))
-    return lax.dot_general(x, w, dims, preferred_element_type=jnp.int32)
+    return lax.dot_general(*in_fours(x, w, dims[0]), dims, preferred_element_type=jnp.int32)
 
 
 @jax.custom_batching.custom_vmap

@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from awm_jax.errors import AwmError
+from awm_jax.int8.fixed import in_fours
 from awm_jax.int8.luts import LUT_OFFSETS, LUT_SIZE
 
 ArrayLike = np.ndarray | np.generic | jax.Array
@@ -79,7 +80,8 @@ def matmul_i8(W: ArrayLike, x: ArrayLike) -> jax.Array:
     """
     W = as_array("W", W, jnp.int8, ndim=2)
     x = as_array("x", x, jnp.int8, shape=(W.shape[1],))
-    return lax.dot_general(W, x, (((1,), (0,)), ((), ())), preferred_element_type=jnp.int32)
+    dims = (((1,), (0,)), ((), ()))
+    return lax.dot_general(*in_fours(W, x, dims[0]), dims, preferred_element_type=jnp.int32)
 
 
 def _requantize(acc: jax.Array, scale: Any) -> jax.Array:

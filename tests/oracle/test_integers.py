@@ -10,6 +10,7 @@ from support.oracle_run import advance
 
 from awm_jax.encoding import EncodingConfig
 from awm_jax.game import digest, rng
+from awm_jax.int8 import fixed, ops
 from awm_jax.int8.policy import PolicyArch
 from awm_jax.variant import Variant
 from crank.match import match_reset
@@ -42,6 +43,26 @@ def kinds(jaxpr) -> dict[str, set[str]]:
     return found
 
 
+def summed(jaxpr) -> list[int]:
+    """Lengths that the products sum over."""
+    lengths = []
+    for part in inner(jaxpr):
+        for equation in part.eqns:
+            if equation.primitive.name == "dot_general":
+                (axes, _), _ = equation.params["dimension_numbers"]
+                lengths += [equation.invars[0].aval.shape[axis] for axis in axes]
+    return lengths
+
+
+def test_products_sum_over_fours():
+    """Over other lengths XLA was seen to double int8 products on a GPU."""
+    w, x = jnp.ones((5, 7), jnp.int8), jnp.ones(7, jnp.int8)
+    for function in (fixed.product, ops.matmul_i8):
+        lengths = summed(jax.make_jaxpr(function)(w, x).jaxpr)
+        assert lengths and all(length == 8 for length in lengths)
+        assert function(w, x).tolist() == [7] * 5
+
+
 @pytest.mark.parametrize("recurrent", [True, False])
 @pytest.mark.parametrize("cfg", [SMALL, FULL.replace(ctrl_threshold_features=True)])
 def test_no_float_in_a_match_step(recurrent, cfg):
@@ -63,6 +84,7 @@ def test_no_float_in_a_match_step(recurrent, cfg):
         set() if recurrent else {"int16"}
     )
     assert found["int32"] > {"dot_general", "argument", "shift_right_arithmetic"}
+    assert all(length % 4 == 0 for length in summed(jaxpr.jaxpr))
     divisions = {"div", "rem"}
     assert not divisions & set().union(*found.values())
 
