@@ -197,8 +197,8 @@ def _rare(data: Data) -> str:
     return ", ".join(character_name(c) for c in rare) or "none"
 
 
-def named(specs: list[str]) -> dict[str, str]:
-    """NAME=PATH each.
+def named(specs: list[str], option: str = "--policy") -> dict[str, str]:
+    """NAME=PATH each, as `option` was given them.
 
     Raises:
       AwmError: a spec is not of that form, or a name comes twice.
@@ -207,6 +207,6 @@ def named(specs: list[str]) -> dict[str, str]:
     for spec in specs:
         name, _, path = spec.partition("=")
         if not name or not path or name in found:
-            raise AwmError(f"--policy {spec}: give NAME=PATH, each name once")
+            raise AwmError(f"{option} {spec}: give NAME=PATH, each name once")
         found[name] = os.fspath(path)
     return found

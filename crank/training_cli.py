@@ -145,6 +145,49 @@ def policy(
 
 
 @train.command()
+def practice(
+    out: Out,
+    world: Annotated[str, typer.Option(metavar="CKPT", help="Where it plays: a Mamba2 world.")],
+    clone: Annotated[str, typer.Option(metavar="CKPT", help="Who practises.")],
+    character: Annotated[str, typer.Option(metavar="NAME", help="Whom it plays.")],
+    against: Annotated[
+        list[str],
+        typer.Option(metavar="NAME=CKPT", help="A character and who plays it; repeatable."),
+    ],
+    steps: Steps = None,
+    seed: Seed = 0,
+) -> None:
+    """Let a clone play in a world and learn to keep its stocks, or go on with the run in OUT.
+
+    It stays near the person that it was cloned from. What it plays against does not learn.
+    """
+    from awm_jax.fp32.world import Fp32World
+    from awm_jax.game.characters import parse_character
+    from awm_jax.train import practice as practising
+    from awm_jax.train import trainer
+    from crank.make_cartridge import named
+
+    network = _network(world)
+    vocab = network.cfg.character_vocab
+    others = [
+        (_policy(path), parse_character(name, vocab))
+        for name, path in named(against, "--against").items()
+    ]
+    settings = practising.PracticeConfig(seed=seed)
+    if steps is not None:
+        schedule = dataclasses.replace(settings.train, steps=steps)
+        settings = dataclasses.replace(settings, train=schedule)
+    job = practising.PracticeJob(
+        settings,
+        Fp32World(network, recurrent=True),
+        _policy(clone),
+        parse_character(character, vocab),
+        others,
+    )
+    _run(trainer, job, settings, out)
+
+
+@train.command()
 def cartridge(
     folder: Folder,
     world: Annotated[str, typer.Option(metavar="CKPT", help="The world, of `awm train world`.")],
@@ -279,6 +322,17 @@ def _network(path: str) -> Network:
     loaded = load(path)
     if not isinstance(loaded.model, FrameStackMamba2):
         raise AwmError(f"{path}: is no Mamba2 world in float32")
+    return Network.of(loaded.model)
+
+
+def _policy(path: str) -> Network:
+    from awm_jax.fp32.network import Network
+    from awm_jax.fp32.policy import PolicyMLP
+    from converters import load
+
+    loaded = load(path)
+    if not isinstance(loaded.model, PolicyMLP):
+        raise AwmError(f"{path}: is no policy in float32")
     return Network.of(loaded.model)
 
 
