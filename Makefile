@@ -65,8 +65,12 @@ cartridge: $(VENV)/.test
 	$(BIN)/awm train world $(RUN)/data $(RUN)/rounded --config rounded --begin $(RUN)/world/world.safetensors --codes $(RUN)/first
 	@set -e; for name in $(POLICIES); do \
 	  $(BIN)/awm train policy $(RUN)/data $(RUN)/$$name --character $$name; done
+	@set -e; for name in $(POLICIES); do \
+	  $(BIN)/awm train practice $(RUN)/$$name-practised --world $(RUN)/rounded/world.safetensors \
+	    --clone $(RUN)/$$name/policy.safetensors --character $$name \
+	    $(foreach name,$(POLICIES),--against $(name)=$(RUN)/$(name)/policy.safetensors); done
 	$(BIN)/awm train cartridge $(RUN)/data --world $(RUN)/rounded/world.safetensors \
-	  $(foreach name,$(POLICIES),--policy $(name)=$(RUN)/$(name)/policy.safetensors) \
+	  $(foreach name,$(POLICIES),--policy $(name)=$(RUN)/$(name)-practised/policy.safetensors) \
 	  --output $(RUN)/$(if $(LICENSED),licensed,melee) --overwrite
 	@echo "To ship it, put $(RUN)/$(if $(LICENSED),licensed,melee) in the place of awm_jax/cartridges/melee"
 

@@ -40,7 +40,7 @@ HIT = 0.25
 
 
 TRAIN = TrainConfig(
-    steps=2000, rate=1e-4, warmup=20, average=0.98, log_every=10, save_every=100, judge_every=500
+    steps=800, rate=3e-4, warmup=20, average=0.98, log_every=10, save_every=100, judge_every=400
 )
 
 
@@ -65,7 +65,7 @@ class PracticeConfig:
     discount: float = 0.995
     trace: float = 0.95
     noise: float = 0.05
-    near: float = 0.02
+    near: float = 0.01
     damage: float = 0.5
     home: float = 1.0
     close: float = 0.1
