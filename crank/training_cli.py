@@ -154,6 +154,9 @@ def practice(
         list[str],
         typer.Option(metavar="NAME=CKPT", help="A character and who plays it; repeatable."),
     ],
+    begin: Annotated[
+        str | None, typer.Option(metavar="CKPT", help="Begin with this one, staying near CLONE.")
+    ] = None,
     steps: Steps = None,
     seed: Seed = 0,
 ) -> None:
@@ -183,6 +186,7 @@ def practice(
         _policy(clone),
         parse_character(character, vocab),
         others,
+        start=_policy(begin) if begin else None,
     )
     _run(trainer, job, settings, out)
 

@@ -47,7 +47,7 @@ TRAIN = TrainConfig(
 @dataclasses.dataclass(frozen=True)
 class PracticeConfig:
     """Attributes:
-    matches: played side by side, half of them as player 1; a multiple of twice the opponents.
+    matches: played side by side, at most: as many against each opponent, half of them as player 1.
     frames: of each, a step.
     discount, trace: of rewards a frame later, and of the advantage's estimates.
     noise: deviation of what the sticks are moved by, to try.
@@ -142,8 +142,8 @@ class PracticeJob:
         nets = [clone, *(net for net, _ in opponents)]
         if any(net.cfg != world.cfg for net in nets):
             raise AwmError("policies practise in worlds of their own encoding only")
-        if not opponents or config.matches % (2 * len(opponents)):
-            raise AwmError(f"{config.matches} matches cannot be shared among the opponents")
+        if not 1 <= len(opponents) <= config.matches // 2:
+            raise AwmError(f"give 1 to {config.matches // 2} opponents")
         self.config, self.world, self.clone = config, world, clone
         self.character, self.opponents = character, tuple(opponents)
         self.start = start or clone
@@ -151,7 +151,8 @@ class PracticeJob:
         self.critic_def, state = nnx.split(critic)
         self.critic_params, self.critic_tree = jax.tree.flatten(state)
         self.each = config.matches // (2 * len(self.opponents))
-        self.second = np.arange(config.matches) // self.each % 2 == 1
+        self.matches = self.each * 2 * len(self.opponents)
+        self.second = np.arange(self.matches) // self.each % 2 == 1
         self.beginnings = self._beginnings()
 
     def _beginnings(self) -> Any:
@@ -192,12 +193,12 @@ class PracticeJob:
         key = jax.random.key(config.seed)
         key, draw, age = jax.random.split(key, 3)
         world = self._fresh(draw)
-        ages = jax.random.randint(age, (config.matches,), 0, config.longest)
+        ages = jax.random.randint(age, (self.matches,), 0, config.longest)
         return Playing(world, ages, jax.random.key_data(key))
 
     def _fresh(self, key: jax.Array) -> Any:
         groups = len(self.opponents) * 2
-        chosen = jax.random.randint(key, (self.config.matches,), 0, len(STAGES))
+        chosen = jax.random.randint(key, (self.matches,), 0, len(STAGES))
         group = np.repeat(np.arange(groups), self.each)
         return jax.tree.map(lambda v: v[group, chosen], self.beginnings)
 

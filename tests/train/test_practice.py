@@ -67,6 +67,11 @@ def test_who_plays_whom(parts):
     assert (np.asarray(seen.ints)[:, -1, at] == FOX).all()
 
 
+def test_matches_are_shared_out(parts):
+    job = job_of(parts, dataclasses.replace(CONFIG, matches=11))
+    assert (job.each, job.matches, job.second.sum()) == (2, 8, 4)
+
+
 def test_rewards(parts):
     job = job_of(parts)
     cfg, where = job.world.cfg, columns(job.world.cfg)
@@ -81,7 +86,7 @@ def test_rewards(parts):
     changed[rows[2:4], own[2:4], where["percent"]] = 0
     changed[rows[4:6], rival[4:6], where["stocks"]] -= cfg.stocks_scale
     ints = jnp.zeros((8, cfg.int_per_frame), jnp.int32)  # an action of the dead: no footing
-    reward, what = job._reward(Frames(before, ints), Frames(after, ints))
+    reward, what = job._reward(Frames(jnp.asarray(before), ints), Frames(jnp.asarray(after), ints))
     hit = 0.2 * CONFIG.damage
     assert np.asarray(reward).tolist() == pytest.approx([hit, hit, -1, -1, 1, 1, 0, 0], abs=1e-5)
     assert np.asarray(what["hits"]).tolist() == [1, 1] + [0] * 6
@@ -151,8 +156,8 @@ def test_it_learns_what_pays(parts, tmp_path, near, learns):
 
 def test_what_cannot_be_is_said(parts):
     where, clone = parts
-    with pytest.raises(AwmError, match="shared among"):
-        job_of(parts, dataclasses.replace(CONFIG, matches=6))
+    with pytest.raises(AwmError, match="1 opponents"):
+        job_of(parts, dataclasses.replace(CONFIG, matches=2))
     other = dataclasses.replace(clone, cfg=clone.cfg.replace(projectiles=True))
     with pytest.raises(AwmError, match="own encoding"):
         practice.PracticeJob(CONFIG, where, other, FOX, [(clone, FALCO)])
