@@ -157,8 +157,8 @@ def card(
         "",
         "`make cartridge` in a checkout: `awm data build`, `awm train world`, the same once more "
         "with `--config rounded` to be rounded as the cartridge rounds it, `awm train policy "
-        "--character NAME`, `awm train cartridge`. `LICENSED=1` takes games with a stated licence "
-        "alone.",
+        "--character NAME`, `awm train practice`, `awm train cartridge`. `LICENSED=1` takes games "
+        "with a stated licence alone.",
     ]
     return "\n".join(lines) + "\n"
 
