@@ -52,7 +52,8 @@ class PracticeConfig:
     discount, trace: of rewards a frame later, and of the advantage's estimates.
     noise: deviation of what the sticks are moved by, to try.
     near: weight of the divergence from the clone, of all 13 inputs a frame.
-    damage: what 100% of damage is worth, beside a stock.
+    damage: what 100% of damage dealt is worth, beside a stock.
+    harm: what 100% of damage taken costs: less, or nobody dares.
     home: what it costs to be 100 units beyond the edge or below the ground: the reward of a frame
       is how this changed, so that a way back pays at once and not only when a stock is kept.
     close: likewise, of 100 units between the players.
@@ -65,8 +66,9 @@ class PracticeConfig:
     discount: float = 0.995
     trace: float = 0.95
     noise: float = 0.05
-    near: float = 0.01
-    damage: float = 0.5
+    near: float = 0.03
+    damage: float = 1.0
+    harm: float = 0.3
     home: float = 1.0
     close: float = 0.1
     longest: int = 7200
@@ -324,7 +326,6 @@ class PracticeJob:
         rise = jnp.maximum(rise, 0)
         fall = both(before, "stocks", cfg.stocks_scale) - both(after, "stocks", cfg.stocks_scale)
         lost = jnp.clip(jnp.round(fall), 0, 1)
-        worth = lost + self.config.damage * rise / 100
         (was, lived), (now, lives) = self._footing(before), self._footing(after)
         footing = jnp.where(lived & lives, now - was, 0)
         what = {
@@ -333,7 +334,8 @@ class PracticeJob:
             "took": lost[:, 1],
             "lost": lost[:, 0],
         }
-        return worth[:, 1] - worth[:, 0] + footing, what
+        worth = jnp.array([[-self.config.harm, self.config.damage]]) * rise / 100
+        return worth.sum(-1) + lost[:, 1] - lost[:, 0] + footing, what
 
     def _footing(self, frame: Frames) -> tuple[jax.Array, jax.Array]:
         """How well the learner stands, (M,) from 0 down, and whether it is alive, (M,)."""

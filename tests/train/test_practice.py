@@ -89,11 +89,13 @@ def test_rewards(parts):
     changed[rows[2:4], own[2:4], where["stocks"]] -= cfg.stocks_scale
     changed[rows[2:4], own[2:4], where["percent"]] = 0
     changed[rows[4:6], rival[4:6], where["stocks"]] -= cfg.stocks_scale
+    changed[rows[6], own[6], where["percent"]] += 20 * cfg.percent_scale
     ints = jnp.zeros((8, cfg.int_per_frame), jnp.int32)  # an action of the dead: no footing
     reward, what = job._reward(Frames(jnp.asarray(before), ints), Frames(jnp.asarray(after), ints))
-    hit = 0.2 * CONFIG.damage
-    assert np.asarray(reward).tolist() == pytest.approx([hit, hit, -1, -1, 1, 1, 0, 0], abs=1e-5)
+    hit, harm = 0.2 * CONFIG.damage, -0.2 * CONFIG.harm
+    assert np.asarray(reward).tolist() == pytest.approx([hit, hit, -1, -1, 1, 1, harm, 0], abs=1e-5)
     assert np.asarray(what["hits"]).tolist() == [1, 1] + [0] * 6
+    assert np.asarray(what["hit_by"]).tolist() == [0] * 6 + [1, 0]
     assert np.asarray(what["lost"]).sum() == np.asarray(what["took"]).sum() == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ from awm_jax.mwm.training.steps import Steps, affect_targets
 
 DAMAGE_OF_ONE, STOCK = 20.0, 2.0
 """20 percent dealt are a reward of 1, a stock taken 2; the same received counts against."""
+BLOCK = 512
+"""Decisions that are looked at together."""
 
 
 def rewards(percent: np.ndarray, stocks: np.ndarray) -> np.ndarray:
@@ -38,21 +41,39 @@ def steps_of_frames(cfg: EncodingConfig, floats: np.ndarray, ints: np.ndarray) -
     if count < 2:
         raise AwmError(f"{len(floats)} frames are too few; {2 * PERIOD + 1} are needed")
     rows = np.arange(count) * PERIOD
-    seen, facts = jnp.asarray(floats[rows]), jnp.asarray(ints[rows])
-    gwm, own = jax.vmap(lambda f, i: observe(cfg, f, i))(seen, facts)
-    facing, side = jax.vmap(lambda f: directions(cfg, f))(seen)
+    world, own, facing, side = _seen(cfg, floats[rows], ints[rows])
     # The controller of row t made row t: what is done after row t is in the rows that follow.
     pads = np.asarray(controllers(cfg, jnp.asarray(floats)))[:, 0]
     follow = pads[rows[:, None] + 1 + np.arange(PERIOD)]
-    labels = label_of(follow, np.asarray(facing)[:, None], np.asarray(side)[:, None])
+    labels = label_of(follow, facing[:, None], side[:, None])
     where, fp = columns(cfg), cfg.float_per_player
     percent = floats[rows][:, [where["percent"], fp + where["percent"]]] / cfg.percent_scale
     stocks = floats[rows][:, [where["stocks"], fp + where["stocks"]]] / cfg.stocks_scale
     reward = np.append(rewards(percent, np.rint(stocks)), 0.0)
     link = np.arange(count) < count - 1
-    world = np.asarray(gwm)
     action = action_features()[_of_window(labels)]
-    return Steps(world, np.asarray(own), action, affect_targets(world, reward, link), link)
+    return Steps(world, own, action, affect_targets(world, reward, link), link)
+
+
+@functools.partial(jax.jit, static_argnames="cfg")
+def _look(cfg: EncodingConfig, floats: jax.Array, ints: jax.Array) -> tuple[jax.Array, ...]:
+    def one(floats, ints):
+        return *observe(cfg, floats, ints), *directions(cfg, floats)
+
+    return jax.vmap(one)(floats, ints)
+
+
+def _seen(cfg: EncodingConfig, floats: np.ndarray, ints: np.ndarray) -> list[np.ndarray]:
+    """World (n, 16), self (n, 8), facing (n,) and side (n,) of frames (n, F), (n, I), looked at in
+    blocks of one size: games of every length share what was compiled."""
+    spare = -len(floats) % BLOCK
+    floats, ints = (np.pad(value, ((0, spare), (0, 0)), mode="edge") for value in (floats, ints))
+    blocks = [
+        _look(cfg, floats[at : at + BLOCK], ints[at : at + BLOCK])
+        for at in range(0, len(floats), BLOCK)
+    ]
+    n = len(floats) - spare
+    return [np.concatenate(parts)[:n] for parts in zip(*blocks, strict=True)]
 
 
 def _of_window(labels: np.ndarray) -> np.ndarray:
@@ -66,11 +87,8 @@ def _of_window(labels: np.ndarray) -> np.ndarray:
 
 def both_sides(cfg: EncodingConfig, floats: np.ndarray, ints: np.ndarray) -> list[Steps]:
     """Steps of one game as either player."""
-    swapped = swap_players(cfg, jnp.asarray(floats), jnp.asarray(ints))
-    return [
-        steps_of_frames(cfg, floats, ints),
-        steps_of_frames(cfg, *(np.asarray(a) for a in swapped)),
-    ]
+    swapped = (np.asarray(a) for a in swap_players(cfg, jnp.asarray(floats), jnp.asarray(ints)))
+    return [steps_of_frames(cfg, floats, ints), steps_of_frames(cfg, *swapped)]
 
 
 def joined(parts: list[Steps]) -> Steps:
