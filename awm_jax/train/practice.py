@@ -118,6 +118,28 @@ class Playing:
     key: jax.Array
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """What happened in the frames of a step, (T, M, ...).
+
+    Attributes:
+      seen: windows that the learner saw, its own block first.
+      tried: (.., 5) where it moved its sticks, before they are limited. pressed: (.., 8).
+      reward: of the frame that came of it.
+      over, given_up: whether the match ended with it, by a last stock or by its length.
+      what: hits and stocks, by name.
+    """
+
+    seen: Frames
+    tried: jax.Array
+    pressed: jax.Array
+    reward: jax.Array
+    over: jax.Array
+    given_up: jax.Array
+    what: dict[str, jax.Array]
+
+
 class PracticeJob:
     """Lets one policy practise against others that stay as they are."""
 
@@ -241,13 +263,10 @@ class PracticeJob:
         pressed = jax.random.uniform(key, logits.shape) < jax.nn.sigmoid(logits)
         return jnp.concatenate([analog, pressed.astype(jnp.float32)], axis=-1)
 
-    def loss(
-        self, params: Params, carry: Playing, batch: Any, phase: Any
-    ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+    def _play(self, params: Params, carry: Playing) -> tuple[Playing, Played]:
         config, cfg = self.config, self.world.cfg
         second = jnp.asarray(self.second)
-        fixed = jax.lax.stop_gradient(params)
-        actor = self.network(fixed)
+        actor = self.network(params)
 
         def play(carry: Playing, _: None):
             keys = jax.random.split(jax.random.wrap_key_data(carry.key), 6)
@@ -279,36 +298,41 @@ class PracticeJob:
             return after, (mine, tried, pressed, reward, over, given_up, what)
 
         after, played = jax.lax.scan(play, carry, None, length=config.frames)
-        played = jax.lax.stop_gradient(played)
-        mine, tried, pressed, reward, over, given_up, what = played
+        return after, Played(*played)
 
+    def loss(
+        self, params: Params, carry: Playing, batch: Any, phase: Any
+    ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+        config = self.config
+        after, played = self._play(jax.lax.stop_gradient(params), carry)
         critic = self._critic(params)
-        newest = jax.tree.map(lambda v: v[:, :, -1], mine)
+        newest = jax.tree.map(lambda v: v[:, :, -1], played.seen)
         value = critic(newest)
         last = self._seen(after.world.frames)
         ahead = critic(jax.tree.map(lambda v: v[:, -1], last))
-        advantage = self._advantages(
-            reward, jax.lax.stop_gradient(value), jax.lax.stop_gradient(ahead), over, given_up
-        )
-        target = advantage + jax.lax.stop_gradient(value)
+        known, ahead = jax.lax.stop_gradient((value, ahead))
+        advantage = self._advantages(played.reward, known, ahead, played.over, played.given_up)
+        target = advantage + known
         scaled = (advantage - advantage.mean()) / (advantage.std() + 1e-3)
 
-        flat = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:]), mine)
-        mean, logits = (v.reshape(*tried.shape[:2], -1) for v in _act(self.network(params), flat))
-        clone = (v.reshape(*tried.shape[:2], -1) for v in _act(self.clone, flat))
+        flat = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:]), played.seen)
+        mean, logits = (
+            v.reshape(*played.reward.shape, -1) for v in _act(self.network(params), flat)
+        )
+        clone = (v.reshape(*played.reward.shape, -1) for v in _act(self.clone, flat))
         clone_mean, clone_logits = jax.lax.stop_gradient(tuple(clone))
-        likely = -0.5 * jnp.square((tried - mean) / config.noise).sum(-1)
-        likely += (pressed * logits - jax.nn.softplus(logits)).sum(-1)
+        likely = -0.5 * jnp.square((played.tried - mean) / config.noise).sum(-1)
+        likely += (played.pressed * logits - jax.nn.softplus(logits)).sum(-1)
         away = 0.5 * jnp.square((mean - clone_mean) / config.noise).sum(-1)
         away += _divergence(logits, clone_logits).sum(-1)
         actor_loss = -jnp.mean(scaled * likely) + config.near * jnp.mean(away)
         critic_loss = jnp.mean(robust(value - target, 0.5))
         metrics = {
-            "reward": reward.mean() * 3600,
+            "reward": played.reward.mean() * 3600,
             "away": away.mean(),
             "critic": critic_loss,
-            **{name: v.mean() * 3600 for name, v in what.items()},
-            "over": over.mean() * 3600,
+            **{name: v.mean() * 3600 for name, v in played.what.items()},
+            "over": played.over.mean() * 3600,
         }
         return actor_loss + critic_loss, (after, metrics)
 
@@ -320,10 +344,8 @@ class PracticeJob:
             blocks = frame.floats.reshape(-1, 2, cfg.float_per_player)[..., where[name]] / scale
             return jnp.where(jnp.asarray(self.second)[:, None], blocks[:, ::-1], blocks)
 
-        rise = both(after, "percent", cfg.percent_scale) - both(
-            before, "percent", cfg.percent_scale
-        )
-        rise = jnp.maximum(rise, 0)
+        scale = cfg.percent_scale
+        rise = jnp.maximum(both(after, "percent", scale) - both(before, "percent", scale), 0)
         fall = both(before, "stocks", cfg.stocks_scale) - both(after, "stocks", cfg.stocks_scale)
         lost = jnp.clip(jnp.round(fall), 0, 1)
         (was, lived), (now, lives) = self._footing(before), self._footing(after)
