@@ -40,7 +40,7 @@ HIT = 0.25
 
 
 TRAIN = TrainConfig(
-    steps=800, rate=3e-4, warmup=20, average=0.98, log_every=10, save_every=100, judge_every=400
+    steps=500, rate=3e-4, warmup=20, average=0.98, log_every=10, save_every=100, judge_every=500
 )
 
 
