@@ -31,9 +31,10 @@ from awm_jax.fp32.mamba2 import Mamba2State
 from awm_jax.fp32.network import Network
 from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import match_transition
+from awm_jax.int8.codes import Codes
 from awm_jax.train.data import Data
 from awm_jax.train.export import write_checkpoint
-from awm_jax.train.fake_quant import rounded, with_codes
+from awm_jax.train.fake_quant import as_integers
 from awm_jax.train.losses import LossConfig, world_loss
 from awm_jax.train.report import summary_line
 from awm_jax.train.rollout import all_starts, evaluate_network, sample_starts
@@ -73,7 +74,12 @@ STREAMS, LOSS, FREE, TRAIN = (
 
 @dataclasses.dataclass(frozen=True)
 class WorldConfig:
-    """A run. `judge_starts`: starts of the valid split whose rollouts are scored now and then."""
+    """A run.
+
+    Attributes:
+      rounded: whether it learns to be rounded, which a trained world does (`balance.prepare`).
+      judge_starts: starts of the valid split whose rollouts are scored now and then.
+    """
 
     d_model: int = 192
     n_layers: int = 2
@@ -83,6 +89,7 @@ class WorldConfig:
     encoding: EncodingConfig = ENCODING
     variant: Variant = SMALL_VARIANT
     counted_age: bool = True
+    rounded: bool = False
     seed: int = 0
     judge_starts: int = 1024
     streams: StreamConfig = STREAMS
@@ -107,9 +114,10 @@ PRESETS: dict[str, WorldConfig] = {
     ),
     "small": WorldConfig(),
     "rounded": WorldConfig(
-        free=FreeConfig(share=0.0),
+        rounded=True,
+        free=FreeConfig(share=0.45, weight=0.15),
         loss=LossConfig(action=3.0),
-        train=TrainConfig(steps=4500, rate=4e-4, judge_every=1500),
+        train=TrainConfig(steps=22_000, rate=8e-4, warmup=300, judge_every=2000),
     ),
     "production": WorldConfig(
         d_model=384,
@@ -127,8 +135,8 @@ class WorldJob:
 
     Args:
       begin: a network of the same shapes whose weights the run begins with.
-      codes: of each layer the steps of what enters its products (`fake_quant.with_codes`): the loss
-        is that of the network as integers play it, and so is what is judged.
+      codes: the loss is that of the network as integers play it with these codes, and so is what
+        is judged.
 
     Raises:
       AwmError: settings that exclude one another, or another network to begin with.
@@ -141,7 +149,7 @@ class WorldJob:
         valid: Data | None = None,
         *,
         begin: Network | None = None,
-        codes: tuple[tuple[float, float], ...] | None = None,
+        codes: Codes | None = None,
     ):
         stream, free = config.streams, config.free
         if config.encoding.lookahead:
@@ -179,7 +187,7 @@ class WorldJob:
             weights = b"".join(np.asarray(p).tobytes() for p in self.begin.params)
             more["begin"] = hashlib.sha256(weights).hexdigest()
         if self.codes is not None:
-            more["codes"] = [list(steps) for steps in self.codes]
+            more["codes"] = self.codes.to_dict()
         return {"kind": "world", "world": fields} | more
 
     def init(self) -> Params:
@@ -254,9 +262,7 @@ class WorldJob:
 
     def _learned(self, params: Params) -> FrameStackMamba2:
         net = self.network(params)
-        if self.codes is None:
-            return net.module()
-        return with_codes(rounded(net).module(), self.codes)
+        return net.module() if self.codes is None else as_integers(net, self.codes)
 
     def _free(self, net, horizon, floats, ints, pads, ctrl, pieces, states):
         """Loss of `horizon` frames after each piece, made from the network's own frames."""
@@ -304,7 +310,7 @@ class WorldJob:
         starts = sample_starts(all_starts(self.valid), self.config.judge_starts)
         net = self.network(params)
         if self.codes is not None:
-            net = rounded(net)
+            net = Network.of(as_integers(net, self.codes))
         return summary_line(evaluate_network(net, self.valid, starts))
 
     def export(self, params: Params, folder: Path, note: Metrics) -> None:
@@ -315,6 +321,7 @@ class WorldJob:
             folder,
             "world",
             variant=dataclasses.asdict(config.variant),
+            **({} if self.codes is None else {"codes": self.codes.to_dict()}),
             provenance={"counted_age": config.counted_age, **note},
         )
 
