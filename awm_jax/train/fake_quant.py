@@ -25,10 +25,11 @@ PLANE = 128
 
 
 def through(x: jax.Array, step: jax.Array | float, most: int = MOST) -> jax.Array:
-    """x in whole steps, at most `most` of them; the gradient is that of x."""
+    """x in whole steps, at most `most` of them; the gradient is that of x without the steps: 0
+    beyond the end, or what is pushed there would be pushed on for ever."""
     step = jnp.asarray(step, x.dtype)
-    whole = jnp.clip(jnp.round(x / step), -most, most) * step
-    return x + jax.lax.stop_gradient(whole - x)
+    limited = jnp.clip(x, -most * step, most * step)
+    return limited + jax.lax.stop_gradient(jnp.round(limited / step) * step - limited)
 
 
 def rounded(network: Network) -> Network:

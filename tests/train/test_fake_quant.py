@@ -33,7 +33,7 @@ def test_weights_are_those_of_the_cartridge():
 def test_gradients_pass():
     x = jnp.array([0.04, 0.26, 90.0])
     np.testing.assert_allclose(through(x, jnp.float32(0.5)), [0, 0.5, 63.5])
-    np.testing.assert_array_equal(jax.grad(lambda v: through(v, 0.5).sum())(x), np.ones(3))
+    np.testing.assert_array_equal(jax.grad(lambda v: through(v, 0.5).sum())(x), [1, 1, 0])
 
 
 def test_codes_are_rounded_where_products_begin():
