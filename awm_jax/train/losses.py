@@ -31,8 +31,8 @@ Outputs = dict[str, jax.Array]
 
 ROUNDING: dict[str, float] = {name: 0.05 for name in VELOCITY}
 ROUNDING |= {"speed_attack_x": 0.005, "speed_attack_y": 0.005}
-"""c of each column; 0.1 where none is given. Speeds of knockback are exactly 0 most of the time: the
-little that c lets pass adds up."""
+"""c of each column; 0.1 where none is given. Knockback is exactly 0 most of the time: the little
+that c lets pass adds up."""
 LIGHT = ("position", "speed", "shield", "combo_count")
 """Parts in which a hit counts like any other frame."""
 SCORE = ("percent", "stocks")
