@@ -15,11 +15,11 @@ import numpy as np
 from flax import nnx
 
 import awm_jax
+from awm_jax.codes import Codes
 from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
 from awm_jax.fp32 import FrameStackMamba2, FrameStackMLP, PolicyMLP
 from awm_jax.fp32.weights import Network, from_torch_dict, to_torch_dict
-from awm_jax.int8.codes import Codes
 from awm_jax.variant import Variant
 from converters.source import NO_VARIANT
 
@@ -30,25 +30,32 @@ ARCHITECTURES: dict[str, type[Network]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """All that shapes a network: its architecture, encoding, context, widths and variant."""
+    """All that makes a network but its weights: its architecture, encoding, context, widths,
+    variant, and the codes that it has learned to be rounded to."""
 
     arch: str
     config: EncodingConfig
     context_len: int
     dims: Mapping[str, int]
     variant: Variant = NO_VARIANT
+    codes: Codes | None = None
 
     def abstract(self) -> Network:
         """The network with shapes for weights; takes no memory.
 
         Raises:
-          AwmError: the widths contradict each other, or only a Mamba2 world may have the variant.
+          AwmError: the widths contradict each other, or only a Mamba2 world may have the variant or
+            the codes.
         """
         settings: dict[str, Any] = {"context_len": self.context_len, **self.dims}
         if self.variant != NO_VARIANT:
             if self.arch != FrameStackMamba2.arch:
                 raise AwmError(f"variant: {self.arch} has none")
             settings["variant"] = self.variant
+        if self.codes is not None:
+            if self.arch != FrameStackMamba2.arch:
+                raise AwmError(f"codes: {self.arch} has none")
+            settings["codes"] = self.codes
         build = functools.partial(ARCHITECTURES[self.arch], self.config, **settings)
         return nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0)))
 
@@ -61,6 +68,8 @@ class Spec:
         }
         if self.variant != NO_VARIANT:
             fields["variant"] = dataclasses.asdict(self.variant)
+        if self.codes is not None:
+            fields["codes"] = self.codes.to_dict()
         return fields
 
 
@@ -91,15 +100,10 @@ class Provenance:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A network with its weights and its origin.
-
-    Attributes:
-      codes: what the network has learned to be rounded to; quantising keeps them.
-    """
+    """A network with its weights and its origin."""
 
     model: Network
     provenance: Provenance
-    codes: Codes | None = None
 
     @property
     def arch(self) -> str:
@@ -126,8 +130,14 @@ class Checkpoint:
         return self.model.variant if isinstance(self.model, FrameStackMamba2) else NO_VARIANT
 
     @property
+    def codes(self) -> Codes | None:
+        """What the network has learned to be rounded to; quantising keeps them."""
+        return self.model.codes if isinstance(self.model, FrameStackMamba2) else None
+
+    @property
     def spec(self) -> Spec:
-        return Spec(self.arch, self.config, self.context_len, self.dims, self.variant)
+        parts = self.arch, self.config, self.context_len, self.dims
+        return Spec(*parts, self.variant, self.codes)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The weights under the reference's keys, shapes and order, float32."""

@@ -57,12 +57,14 @@ def infer(shapes: Shapes, settings: Settings) -> tuple[Spec, tuple[str, ...]]:
         raise AwmError(f"the file says {settings.arch}, its keys are those of {arch}")
     if settings.variant != NO_VARIANT and arch != "mamba2":
         raise AwmError(f"the file states a variant, which {arch} has none of")
+    if settings.codes is not None and arch != "mamba2":
+        raise AwmError(f"the file states codes, which {arch} has none of")
     dims = mamba2_dims(shapes, settings.variant) if arch == "mamba2" else mlp_dims(shapes)
     stated = dict(settings.fields)
     _state_age(shapes, stated, settings.section)
     fields = stated | _tables(shapes, stated, settings.section)
     config, context_len = _flags(arch, shapes, fields, settings)
-    spec = Spec(arch, config, context_len, dims, settings.variant)
+    spec = Spec(arch, config, context_len, dims, settings.variant, settings.codes)
     return spec, _notes(spec, settings)
 
 

@@ -63,8 +63,6 @@ def save_orbax(
     tree = jax.tree.map(np.asarray, named_tree(nnx.state(checkpoint.model)))
     config = {"format": FORMAT, **checkpoint.spec.to_dict()}
     config["provenance"] = checkpoint.provenance.to_dict()
-    if checkpoint.codes is not None:
-        config["codes"] = checkpoint.codes.to_dict()
     with folder_atomically(out_dir, marker=CONFIG, overwrite=overwrite) as folder:
         _check_space(folder, sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
         try:
@@ -97,7 +95,6 @@ def load_orbax(path: str | os.PathLike[str]) -> Checkpoint:
     content = read_json(config)
     with naming(config):
         spec, provenance = read_config(content)
-        codes = read_codes(content)
         files = _mapping(content, "files")
     with naming(folder):
         check_files(folder / WEIGHTS, files)
@@ -107,7 +104,7 @@ def load_orbax(path: str | os.PathLike[str]) -> Checkpoint:
             check_values(key, array)
         if weights_sha256(tensors) != provenance.weights_sha256:
             raise AwmError(f"the weights are not those of {CONFIG} (provenance.weights_sha256)")
-    return Checkpoint(model, provenance, codes)
+    return Checkpoint(model, provenance)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -149,8 +146,8 @@ def read_config(content: Mapping[str, Any]) -> tuple[Spec, Provenance]:
     fields, _ = read_fields(_mapping(content, "encoding_config"), "encoding_config")
     length = check_context_len(content.get("context_len"))
     provenance = read_provenance(_mapping(content, "provenance"))
-    variant = read_variant(content)
-    return Spec(arch, EncodingConfig(**fields), length, dims, variant), provenance
+    parts = arch, EncodingConfig(**fields), length, dims
+    return Spec(*parts, read_variant(content), read_codes(content)), provenance
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

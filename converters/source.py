@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from awm_jax.codes import Codes
 from awm_jax.console import one_line
 from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
-from awm_jax.int8.codes import Codes
 from awm_jax.variant import Variant
 
 MAX_JSON_BYTES = 1 << 20

@@ -193,7 +193,7 @@ def save_torch(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
       AwmError: the place cannot be written; PyTorch is not installed; the network is a variant,
         which this format cannot say.
     """
-    if checkpoint.variant != NO_VARIANT:
+    if checkpoint.variant != NO_VARIANT or checkpoint.codes is not None:
         raise AwmError(
             "this network is a variant, which the reference's PyTorch format cannot hold; keep "
             "its folder"

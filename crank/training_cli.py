@@ -15,7 +15,6 @@ from crank.options import PLAIN, Json
 if TYPE_CHECKING:
     from awm_jax.fp32.mamba2 import FrameStackMamba2
     from awm_jax.fp32.network import Network
-    from awm_jax.int8.codes import Codes
 
 data = typer.Typer(name="data", help="Real games as arrays to learn from.", **PLAIN)
 train = typer.Typer(name="train", help="Learn a world or a policy from real games.", **PLAIN)
@@ -103,17 +102,16 @@ def world(
     settings = _preset(worlds.PRESETS, config, steps, seed)
     if settings.rounded and begin is None:
         raise AwmError(f"--config {config} goes on with a trained world; give it with --begin")
-    model, codes = _world(begin) if begin else (None, None)
+    model = _world(begin) if begin else None
     games = open_data(folder, "train", worlds.REQUIRED)
-    if model is not None and settings.rounded and codes is None:
-        with progress("calibrating", None, "parts"):
-            model, codes = prepare(model, list(stretches(games, model.cfg)))
+    if model is not None and settings.rounded and model.codes is None:
+        with progress("calibrating"):
+            model = prepare(model, list(stretches(games, model.cfg)))
     job = worlds.WorldJob(
         settings,
         games,
         open_data(folder, "valid", worlds.REQUIRED),
         begin=None if model is None else Network.of(model),
-        codes=codes if settings.rounded else None,
     )
     _run(trainer, job, settings, out)
 
@@ -328,17 +326,17 @@ def _free_run(
 def _network(path: str) -> Network:
     from awm_jax.fp32.network import Network
 
-    return Network.of(_world(path)[0])
+    return Network.of(_world(path))
 
 
-def _world(path: str) -> tuple[FrameStackMamba2, Codes | None]:
+def _world(path: str) -> FrameStackMamba2:
     from awm_jax.fp32.mamba2 import FrameStackMamba2
     from converters import load
 
     loaded = load(path)
     if not isinstance(loaded.model, FrameStackMamba2):
         raise AwmError(f"{path}: is no Mamba2 world in float32")
-    return loaded.model, loaded.codes
+    return loaded.model
 
 
 def _policy(path: str) -> Network:

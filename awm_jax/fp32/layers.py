@@ -105,16 +105,26 @@ def embedding(vocab: int, width: int, rngs: nnx.Rngs) -> nnx.Embed:
 
 
 class Heads(nnx.Module):
-    """All output heads as one product; called, it returns name -> (*b, width) in order."""
+    """All output heads as one product."""
 
     def __init__(self, in_features: int, widths: dict[str, int], *, rngs: nnx.Rngs):
         self.widths = tuple(widths.items())
         self.linear = linear(in_features, sum(widths.values()), rngs=rngs)
 
-    def __call__(self, h: jax.Array) -> dict[str, jax.Array]:
+    def __call__(self, h: jax.Array, coarse: jax.Array | None = None) -> dict[str, jax.Array]:
+        """(*b, in_features) -> name -> (*b, width), in order; categories from `coarse`, if given."""
         ends = np.cumsum([width for _, width in self.widths])[:-1].tolist()
-        parts = jnp.split(self.linear(h), ends, axis=-1)
+        whole = self.linear(h)
+        if coarse is not None:
+            fine = sum(width for name, width in self.widths if not _is_category(name))
+            whole = jnp.concatenate([whole[..., :fine], self.linear(coarse)[..., fine:]], axis=-1)
+        parts = jnp.split(whole, ends, axis=-1)
         return {name: part for (name, _), part in zip(self.widths, parts, strict=True)}
+
+
+def _is_category(output: str) -> bool:
+    """Whether an output of a world chooses one of many; these come last."""
+    return output.endswith("_logits") and output != "binary_logits"
 
 
 def check_ints(cfg: EncodingConfig, ints: np.ndarray) -> None:

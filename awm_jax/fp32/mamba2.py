@@ -7,11 +7,13 @@ channels, H = E / headdim heads of P = headdim channels, N = d_state.
 from __future__ import annotations
 
 import dataclasses
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from awm_jax.codes import NARROW_MAX, PLANE, SHORT_MAX, WIDE_MAX, Codes, LayerCodes, hold
 from awm_jax.encoding import EncodingConfig, world_outputs
 from awm_jax.errors import AwmError
 from awm_jax.fp32.features import geometry, put_controls
@@ -48,7 +50,7 @@ class Projected:
 
     Attributes:
       x: (*b, T, d_model) input of the first layer.
-      inner: (*b, T, 2E + 2N + H) what its block makes of that before the convolution.
+      inner: (*b, T, 2E + 2N + H) what its block projects that to.
     """
 
     x: jax.Array
@@ -56,10 +58,23 @@ class Projected:
 
 
 class Mamba2Block(nnx.Module):
-    """One Mamba2 block: `in_proj` (*b, T, d_model) -> (*b, T, 2E + 2N + H), which is called, gives
-    (*b, T, d_model)."""
+    """One Mamba2 block: what `project` makes of (*b, T, d_model), called, gives (*b, T, d_model).
 
-    def __init__(self, d_model: int, d_state: int, headdim: int, *, rngs: nnx.Rngs):
+    Attributes:
+      codes: where its activations end; None lets them be.
+      whole: whether they are whole codes, as the integer machine's.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_state: int,
+        headdim: int,
+        *,
+        codes: LayerCodes | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.codes, self.whole = codes, False
         self.d_inner = EXPAND * d_model
         self.d_state = d_state
         self.headdim = headdim
@@ -73,9 +88,18 @@ class Mamba2Block(nnx.Module):
         self.dt_bias = nnx.Param(uniform(1.0)(rngs.params(), (heads,)))
         self.A_log = nnx.Param(jnp.log(jnp.arange(1, heads + 1, dtype=jnp.float32)))
         self.D = nnx.Param(jnp.ones(heads))
-        self.scan_out = identity
         self.norm = RMSNorm(self.d_inner, rngs=rngs)
         self.out_proj = linear(self.d_inner, d_model, use_bias=False, rngs=rngs)
+
+    def hold(self, name: str, most: int, x: jax.Array) -> jax.Array:
+        """x as the code `name` holds it, if there are codes."""
+        if self.codes is None:
+            return x
+        return hold(x, getattr(self.codes, name), most, whole=self.whole)
+
+    def project(self, normed: jax.Array) -> jax.Array:
+        """(*b, T, d_model) -> (*b, T, 2E + 2N + H), what is called next takes."""
+        return self.in_proj(self.hold("normed", NARROW_MAX, normed))
 
     def __call__(
         self,
@@ -111,16 +135,12 @@ class Mamba2Block(nnx.Module):
         else:
             skip = x
         y = scan + self.D[...].reshape((1,) * (x.ndim - 2) + (-1, 1)) * skip
-        y = self.scan_out(y.reshape(*y.shape[:-2], d_inner))
-        gated = self.norm(y * jax.nn.silu(z))
-        out = self.out_proj(gated)
+        y = self.hold("y", SHORT_MAX, y.reshape(*y.shape[:-2], d_inner))
+        gated = self.norm(self.hold("gate", SHORT_MAX, y * jax.nn.silu(z)))
+        out = self.out_proj(self.hold("gated", NARROW_MAX, gated))
         taps = {"in_proj": projected, "conv": conv_out, "dt": dt, "A": A, "B": B, "C": C, "x": x}
         taps |= {"scan": scan, "y_plus_D": y, "z": z, "gated_norm": gated, "out_proj": out}
         return out, ssm, conv, taps | {"ssm_state": ssm, "conv_state": conv}
-
-
-def identity(x: jax.Array) -> jax.Array:
-    return x
 
 
 def causal_conv(padded: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
@@ -136,16 +156,29 @@ def causal_conv(padded: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Ar
 class Mamba2Layer(nnx.Module):
     """Pre-norm residual layer: x + mamba(norm(x))."""
 
-    def __init__(self, d_model: int, d_state: int, headdim: int, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        d_model: int,
+        d_state: int,
+        headdim: int,
+        *,
+        codes: LayerCodes | None = None,
+        rngs: nnx.Rngs,
+    ):
         self.norm = RMSNorm(d_model, rngs=rngs)
-        self.mamba = Mamba2Block(d_model, d_state, headdim, rngs=rngs)
+        self.mamba = Mamba2Block(d_model, d_state, headdim, codes=codes, rngs=rngs)
 
 
 class FrameStackMamba2(nnx.Module):
     """World model: K frames and both players' next controllers -> the next frame's outputs.
 
+    Attributes:
+      codes: where its activations end, of one that has learned to be rounded; None lets them be.
+      whole: see `in_whole_codes`.
+
     Raises:
-      AwmError: 2 x d_model is not a multiple of headdim; the variant does not suit the encoding.
+      AwmError: 2 x d_model is not a multiple of headdim; the variant does not suit the encoding;
+        the codes are of another number of layers.
     """
 
     arch = "mamba2"
@@ -161,18 +194,23 @@ class FrameStackMamba2(nnx.Module):
         headdim: int = 64,
         chunk_size: int | None = None,
         variant: Variant = Variant(),  # noqa: B008
+        codes: Codes | None = None,
         rngs: nnx.Rngs,
     ):
         if EXPAND * d_model % headdim:
             raise AwmError(f"d_inner {EXPAND * d_model} is not a multiple of headdim {headdim}")
+        if codes is not None and len(codes.layers) != n_layers:
+            raise AwmError(f"codes of {len(codes.layers)} layers, the network has {n_layers}")
         variant.check(cfg)
+        self.codes, self.whole = codes, False
         self.cfg, self.context_len = cfg, context_len
         self.d_model, self.d_state, self.headdim = d_model, d_state, headdim
         self.chunk_size, self.variant = chunk_size, variant
         self.encoder = FrameEncoder(cfg, rngs=rngs)
         self.frame_proj = linear(cfg.frame_dim + variant.extra_columns, d_model, rngs=rngs)
+        ends = [None] * n_layers if codes is None else codes.layers
         self.layers = nnx.List(
-            [Mamba2Layer(d_model, d_state, headdim, rngs=rngs) for _ in range(n_layers)]
+            [Mamba2Layer(d_model, d_state, headdim, codes=own, rngs=rngs) for own in ends]
         )
         self.final_norm = RMSNorm(d_model, rngs=rngs)
         self.ctrl_proj = linear(cfg.ctrl_conditioning_dim, d_model, rngs=rngs)
@@ -188,6 +226,13 @@ class FrameStackMamba2(nnx.Module):
     def dims(self) -> dict[str, int]:
         names = ("d_model", "d_state", "n_layers", "headdim")
         return {name: getattr(self, name) for name in names}
+
+    def in_whole_codes(self) -> Self:
+        """The same network, its activations rounded as the integer machine rounds them."""
+        model = nnx.clone(self)
+        for part in (model, *(layer.mamba for layer in model.layers)):
+            part.whole = True
+        return model
 
     def init_state(self, batch_shape: tuple[int, ...] = ()) -> Mamba2State:
         """The zero state from which every window and every match starts."""
@@ -281,7 +326,12 @@ class FrameStackMamba2(nnx.Module):
         h = h + self.ctrl_proj(next_ctrl)
         if self.pre_head is not None:
             h = jax.nn.relu(self.pre_head(h))
-        return self.heads(h)
+        if self.codes is None:
+            return self.heads(h)
+        step = self.codes.pre_head
+        h = hold(h, step, WIDE_MAX, whole=self.whole)
+        coarse = hold(h, step * PLANE, NARROW_MAX, whole=True) if self.whole else None
+        return self.heads(h, coarse)
 
     def _shift_controls(self, floats: jax.Array, next_ctrl: jax.Array) -> jax.Array:
         """A window whose every row holds the controllers of the row after it."""
@@ -301,7 +351,7 @@ class FrameStackMamba2(nnx.Module):
         x = self.frame_proj(encoded)
         normed = self.layers[0].norm(x)
         taps = {"frame_enc": encoded, "frame_proj": x, "L0_norm": normed}
-        return Projected(x, self.layers[0].mamba.in_proj(normed)), taps
+        return Projected(x, self.layers[0].mamba.project(normed)), taps
 
     def _backbone(self, frames, state, chunk_size=None, last_only=False):
         """Returns (*b, T, d_model) after the final norm (T = 1 if `last_only`), state, taps."""
@@ -315,7 +365,7 @@ class FrameStackMamba2(nnx.Module):
             only = last_only and i == self.n_layers - 1
             if i:
                 taps[f"L{i}_norm"] = normed = layer.norm(x)
-                projected = layer.mamba.in_proj(normed)
+                projected = layer.mamba.project(normed)
             out, ssm, conv, inner = layer.mamba(
                 projected, state.ssm[i], state.conv[i], chunk_size, only
             )

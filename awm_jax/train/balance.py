@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from awm_jax.codes import NARROW_MAX, PLANE, Codes, LayerCodes
 from awm_jax.fp32.mamba2 import FrameStackMamba2
 from awm_jax.game.frames import control_features, controllers
-from awm_jax.int8.codes import Codes, LayerCodes
-from awm_jax.train.fake_quant import MOST, PLANE
 
 SHARES = (0.0, 0.3, 0.5, 0.7, 0.85)
 CLIPS = 2.0 ** (np.arange(-16, 1) / 4)
@@ -61,12 +60,12 @@ def code_step(values: np.ndarray) -> float:
 
 
 def _tried(values: np.ndarray):
-    for clip in CLIPS * np.abs(values).max():
-        yield float(np.sum(np.square(_round(values, clip / MOST) - values))), float(clip / MOST)
+    for step in CLIPS * np.abs(values).max() / NARROW_MAX:
+        yield float(np.sum(np.square(_round(values, step) - values))), float(step)
 
 
 def _round(values: np.ndarray, step: np.ndarray | float) -> np.ndarray:
-    return np.clip(np.rint(values / step), -MOST, MOST) * step
+    return np.clip(np.rint(values / step), -NARROW_MAX, NARROW_MAX) * step
 
 
 def channel_scales(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -86,7 +85,7 @@ def channel_scales(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         scale = reach**share / weight ** (1 - share) if share else np.ones_like(reach)
         scale = scale / np.exp(np.mean(np.log(scale)))
         codes, weights = values / scale, kernel * scale[:, None]
-        row = np.max(np.abs(weights), axis=0) / MOST
+        row = np.max(np.abs(weights), axis=0) / NARROW_MAX
         made = _round(codes, code_step(codes)) @ _round(weights, row)
         error = float(np.median(np.sqrt(np.mean(np.square(made - real), axis=0)) / power))
         if best is None or error < best[0]:
@@ -97,10 +96,24 @@ def channel_scales(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 def prepare(
     model: FrameStackMamba2, sequences: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> tuple[FrameStackMamba2, Codes]:
-    """What learning to be rounded begins with: the model in balance, and codes for it."""
+) -> FrameStackMamba2:
+    """What learning to be rounded begins with: the model in balance, and with codes."""
     model = balance(model, activations(model, sequences))
-    return model, codes_of(activations(model, sequences))
+    return with_codes(model, codes_of(activations(model, sequences)))
+
+
+def with_codes(model: FrameStackMamba2, codes: Codes) -> FrameStackMamba2:
+    """The same weights, and activations that end where the codes do."""
+    made = FrameStackMamba2(
+        model.cfg,
+        context_len=model.context_len,
+        variant=model.variant,
+        codes=codes,
+        rngs=nnx.Rngs(0),
+        **model.dims,
+    )
+    nnx.update(made, nnx.state(model))
+    return made
 
 
 def balance(model: FrameStackMamba2, seen: dict[str, np.ndarray]) -> FrameStackMamba2:

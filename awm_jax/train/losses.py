@@ -33,6 +33,8 @@ ROUNDING: dict[str, float] = {name: 0.05 for name in VELOCITY}
 ROUNDING |= {"speed_attack_x": 0.005, "speed_attack_y": 0.005}
 """c of each column; 0.1 where none is given. Knockback is exactly 0 most of the time: the little
 that c lets pass adds up."""
+IMPORTANCE = {"speed_attack_x": 4.0}
+"""Of columns that count more than once in their part."""
 LIGHT = ("position", "speed", "shield", "combo_count")
 """Parts in which a hit counts like any other frame."""
 SCORE = ("percent", "stocks")
@@ -167,7 +169,8 @@ def world_loss(
         )
         total += config.percent * parts["percent"] + config.hit_said * parts["hit"]
     for part, members in groups.items():
-        value = sum(cost[..., names.index(name)] for name in members) / len(members)
+        shares = (IMPORTANCE.get(n, 1.0) * cost[..., names.index(n)] for n in members)
+        value = sum(shares) / len(members)
         parts[part] = jnp.mean(value)
         weighed = value if part in LIGHT else value * heavy
         total += getattr(config, part) * jnp.mean(weighed)

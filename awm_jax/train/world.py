@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from awm_jax.codes import Codes
 from awm_jax.encoding import (
     CORE,
     VELOCITY,
@@ -31,7 +32,6 @@ from awm_jax.fp32.mamba2 import Mamba2State
 from awm_jax.fp32.network import Network
 from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import match_transition
-from awm_jax.int8.codes import Codes
 from awm_jax.train.data import Data
 from awm_jax.train.export import write_checkpoint
 from awm_jax.train.fake_quant import as_integers
@@ -136,8 +136,8 @@ class WorldJob:
 
     Args:
       begin: a network of the same shapes whose weights the run begins with.
-      codes: the loss is that of the network as integers play it with these codes, and so is what
-        is judged.
+        Where `config.rounded`, it has codes (`balance.prepare`): what is learned is to play well
+        as integers do, and so it is judged.
 
     Raises:
       AwmError: settings that exclude one another, or another network to begin with.
@@ -150,7 +150,6 @@ class WorldJob:
         valid: Data | None = None,
         *,
         begin: Network | None = None,
-        codes: Codes | None = None,
     ):
         stream, free = config.streams, config.free
         if config.encoding.lookahead:
@@ -170,14 +169,21 @@ class WorldJob:
         model = new_model(config)
         self.gauges = gauges(model)
         self.template = start_small(Network.of(model), self.gauges)
-        self.begin, self.codes = begin, codes
+        self.begin = begin
         if begin is not None:
             shapes = [p.shape for p in begin.params]
             if begin.cfg != config.encoding or shapes != [p.shape for p in self.template.params]:
                 raise AwmError("the network to begin with has other sizes than the configuration")
-            self.template = dataclasses.replace(self.template, params=begin.params)
+            self.template = begin
             shared = shared_gauges(begin.module())
             self.gauges = tuple(g * s for g, s in zip(self.gauges, shared, strict=True))
+        if config.rounded and self.codes is None:
+            raise AwmError("learning to be rounded begins with a trained network that has codes")
+
+    @property
+    def codes(self) -> Codes | None:
+        """What the network has learned to be rounded to, or is to learn."""
+        return self.template.module().codes
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -189,8 +195,8 @@ class WorldJob:
         if self.begin is not None:
             weights = b"".join(np.asarray(p).tobytes() for p in self.begin.params)
             more["begin"] = hashlib.sha256(weights).hexdigest()
-        if self.codes is not None:
-            more["codes"] = self.codes.to_dict()
+            if self.codes is not None:
+                more["codes"] = self.codes.to_dict()
         return {"kind": "world", "world": fields} | more
 
     def init(self) -> Params:
@@ -265,7 +271,7 @@ class WorldJob:
 
     def _learned(self, params: Params) -> FrameStackMamba2:
         net = self.network(params)
-        return net.module() if self.codes is None else as_integers(net, self.codes)
+        return as_integers(net) if self.config.rounded else net.module()
 
     def _free(self, net, horizon, floats, ints, pads, ctrl, pieces, states):
         """Loss of `horizon` frames after each piece, made from the network's own frames."""
@@ -312,8 +318,8 @@ class WorldJob:
             return {}
         starts = sample_starts(all_starts(self.valid), self.config.judge_starts)
         net = self.network(params)
-        if self.codes is not None:
-            net = Network.of(as_integers(net, self.codes))
+        if self.config.rounded:
+            net = Network.of(as_integers(net))
         return summary_line(evaluate_network(net, self.valid, starts))
 
     def export(self, params: Params, folder: Path, note: Metrics) -> None:
@@ -329,7 +335,7 @@ class WorldJob:
         )
 
 
-def new_model(config: WorldConfig) -> FrameStackMamba2:
+def new_model(config: WorldConfig, codes: Codes | None = None) -> FrameStackMamba2:
     return FrameStackMamba2(
         config.encoding,
         context_len=config.context_len,
@@ -338,6 +344,7 @@ def new_model(config: WorldConfig) -> FrameStackMamba2:
         n_layers=config.n_layers,
         headdim=config.headdim,
         variant=config.variant,
+        codes=codes,
         rngs=nnx.Rngs(config.seed),
     )
 

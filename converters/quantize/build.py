@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from awm_jax.codes import Codes, LayerCodes
 from awm_jax.encoding import (
     CORE,
     VELOCITY,
@@ -26,7 +27,6 @@ from awm_jax.fp32.layers import RMS_EPS
 from awm_jax.game.transition import CLAMPS
 from awm_jax.int8 import tables
 from awm_jax.int8.bounds import MULSHIFT
-from awm_jax.int8.codes import Codes, LayerCodes
 from awm_jax.int8.fixed import I16_MAX, WIDE_MAX, as_int32
 from awm_jax.int8.frame import STICK_MAX, UNIT
 from awm_jax.int8.mamba2 import B_MAX, c_max
@@ -148,12 +148,10 @@ def build_world(
         have two planes.
 
     Raises:
-      AwmError: the codes are of another network, or a number is too large for the machine.
+      AwmError: a number is too large for the machine.
     """
     if codes is None or arch.planes > 1:
         codes = codes_of(arch, ranges)
-    elif len(codes.layers) != arch.n_layers:
-        raise AwmError(f"codes of {len(codes.layers)} layers, the network has {arch.n_layers}")
     weights = {key: quantised(value) for key, value in tensors.items() if value.ndim >= 2}
     cfg = arch.cfg
     wide, narrow, k = input_scales(cfg, tensors)

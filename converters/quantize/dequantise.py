@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from awm_jax.codes import Codes
 from awm_jax.errors import AwmError
 from awm_jax.fp32.mamba2 import FrameStackMamba2
 from awm_jax.fp32.policy import PolicyMLP
 from awm_jax.fp32.weights import torch_shapes
 from awm_jax.int8 import tables
-from awm_jax.int8.codes import Codes
 from awm_jax.int8.params import Arch, Norm, Requant, WorldParams
 from awm_jax.int8.policy import PolicyParams
 from converters.cartridge import Cartridge
@@ -51,14 +51,14 @@ def dequantise(cartridge: Cartridge) -> Checkpoint:
         params, arch = load_policy(cartridge)
         dims = {"hidden_dim": arch.hidden_dim, "trunk_dim": arch.trunk_dim}
         spec = Spec(POLICY, arch.cfg, arch.context_len, dims)
-        vectors, codes = _policy(cartridge, params, scales), None
+        vectors = _policy(cartridge, params, scales)
     else:
         params, arch = load_world(cartridge)
         dims = {name: getattr(arch, name) for name in ("d_model", "d_state", "n_layers", "headdim")}
-        spec = Spec(WORLD, arch.cfg, arch.context_len, dims, arch.variant)
-        vectors = _world(cartridge, params, arch, scales)
         codes = Codes.from_dict({name: scales[name] for name in ("layers", "pre_head")})
         codes = codes if arch.planes == 1 else None
+        spec = Spec(WORLD, arch.cfg, arch.context_len, dims, arch.variant, codes)
+        vectors = _world(cartridge, params, arch, scales)
     abstract = spec.abstract()
     found = matrices | vectors
     tensors = {key: np.asarray(found[key], np.float32) for key in torch_shapes(abstract)}
@@ -70,7 +70,7 @@ def dequantise(cartridge: Cartridge) -> Checkpoint:
         notes=("turned back from integers",),
         versions=versions(),
     )
-    return Checkpoint(filled(abstract, tensors), origin, codes)
+    return Checkpoint(filled(abstract, tensors), origin)
 
 
 def _policy(cartridge: Cartridge, params: PolicyParams, scales: dict[str, Any]) -> Tensors:

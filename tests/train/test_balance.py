@@ -8,7 +8,15 @@ from flax import nnx
 from awm_jax.encoding import EncodingConfig
 from awm_jax.fp32 import FrameStackMamba2
 from awm_jax.fp32.network import Network
-from awm_jax.train.balance import activations, balance, channel_scales, code_step, codes_of, prepare
+from awm_jax.train.balance import (
+    activations,
+    balance,
+    channel_scales,
+    code_step,
+    codes_of,
+    prepare,
+    with_codes,
+)
 from awm_jax.train.fake_quant import as_integers
 from awm_jax.variant import Variant
 
@@ -59,11 +67,10 @@ def test_it_stays_the_same_function(model, sequences):
 
 def test_rounded_it_is_closer(model, sequences):
     real = outputs(model, sequences)
-    even, codes = prepare(model, sequences)
-    crooked = codes_of(activations(model, sequences))
+    crooked = with_codes(model, codes_of(activations(model, sequences)))
     far, near = (
-        np.abs(outputs(as_integers(Network.of(m), c), sequences) - real).mean()
-        for m, c in ((model, crooked), (even, codes))
+        np.abs(outputs(as_integers(Network.of(m)), sequences) - real).mean()
+        for m in (crooked, prepare(model, sequences))
     )
     assert near < far / 2
 

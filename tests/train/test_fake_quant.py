@@ -5,19 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from awm_jax.codes import Codes, LayerCodes, hold
 from awm_jax.encoding import EncodingConfig
 from awm_jax.fp32 import FrameStackMamba2
 from awm_jax.fp32.network import Network
 from awm_jax.fp32.weights import to_torch_dict
-from awm_jax.int8.codes import Codes, LayerCodes
-from awm_jax.train.fake_quant import as_integers, rounded, through
+from awm_jax.train.fake_quant import as_integers, rounded
 from converters.quantize.weights import dequantize, quantize_tensor
 
 CFG = EncodingConfig(state_age_as_embed=True)
 
 
-def model():
-    return FrameStackMamba2(CFG, d_model=16, d_state=4, n_layers=2, headdim=8, rngs=nnx.Rngs(0))
+DIMS = {"d_model": 16, "d_state": 4, "n_layers": 2, "headdim": 8}
+
+
+def model(codes: Codes | None = None) -> FrameStackMamba2:
+    return FrameStackMamba2(CFG, codes=codes, rngs=nnx.Rngs(0), **DIMS)
 
 
 def test_weights_are_those_of_the_cartridge():
@@ -32,8 +35,13 @@ def test_weights_are_those_of_the_cartridge():
 
 def test_gradients_pass():
     x = jnp.array([0.04, 0.26, 90.0])
-    np.testing.assert_allclose(through(x, jnp.float32(0.5)), [0, 0.5, 63.5])
-    np.testing.assert_array_equal(jax.grad(lambda v: through(v, 0.5).sum())(x), [1, 1, 0])
+
+    def held(x, whole=True):
+        return hold(x, 0.5, 127, whole=whole)
+
+    np.testing.assert_allclose(held(x), [0, 0.5, 63.5])
+    np.testing.assert_allclose(held(x, whole=False), [0.04, 0.26, 63.5])
+    np.testing.assert_array_equal(jax.grad(lambda v: held(v).sum())(x), [1, 1, 0])
 
 
 def test_codes_are_rounded_where_products_begin():
@@ -47,8 +55,8 @@ def test_codes_are_rounded_where_products_begin():
         """How far either kind of output goes astray, codes but these being fine."""
         fine = {"normed": 0.1, "gated": 0.1, "y": 1e-4, "gate": 1e-4, "pre_head": 1e-3} | steps
         pre_head = fine.pop("pre_head")
-        net = as_integers(Network.of(model()), Codes((LayerCodes(**fine),) * 2, pre_head))
-        made = net(*inputs)
+        codes = Codes((LayerCodes(**fine),) * 2, pre_head)
+        made = as_integers(Network.of(model(codes)))(*inputs)
         return {name: float(np.abs(made[name] - plain[name]).max()) for name in plain}
 
     usual = off()

@@ -13,11 +13,12 @@ import jax
 import numpy as np
 import pytest
 
+from awm_jax.codes import Codes, LayerCodes
 from awm_jax.encoding import columns
 from awm_jax.errors import AwmError
+from awm_jax.fp32.network import Network
 from awm_jax.fp32.weights import to_torch_dict
 from awm_jax.game.frames import neutral_pad
-from awm_jax.int8.codes import Codes, LayerCodes
 from awm_jax.train import data, losses, policy, trainer, world
 from awm_jax.train.streams import StreamConfig
 from awm_jax.variant import Variant
@@ -198,7 +199,11 @@ def test_a_run_that_learns_to_be_rounded(games, world_job, tmp_path):
     """It begins with another's weights and is told from a run that does not round."""
     trained = world_job.network(world_job.init())
     codes = Codes((LayerCodes(0.05, 0.05, 1e-3, 1e-3),) * WORLD.n_layers, 1e-3)
-    job = world.WorldJob(WORLD, games, begin=trained, codes=codes)
+    with_codes = dataclasses.replace(
+        Network.of(world.new_model(WORLD, codes)), params=trained.params
+    )
+    rounding = dataclasses.replace(WORLD, rounded=True)
+    job = world.WorldJob(rounding, games, begin=with_codes)
     batch, _ = job.batch(0, job.place())
     loss = jax.jit(job.loss, static_argnums=3)
     plain = jax.jit(world.WorldJob(WORLD, games, begin=trained).loss, static_argnums=3)
@@ -207,6 +212,8 @@ def test_a_run_that_learns_to_be_rounded(games, world_job, tmp_path):
     trainer.train(job, SHORT, tmp_path, stop_at=SHORT.save_every)
     with pytest.raises(AwmError, match="other settings"):
         trainer.train(world.WorldJob(WORLD, games, begin=trained), SHORT, tmp_path)
+    with pytest.raises(AwmError, match="has codes"):
+        world.WorldJob(rounding, games, begin=trained)
     wider = dataclasses.replace(WORLD, d_model=2 * WORLD.d_model)
     with pytest.raises(AwmError, match="other sizes"):
         world.WorldJob(wider, games, begin=trained)

@@ -1,4 +1,8 @@
-"""The real value of each code inside an integer world, as a network has learned to live with."""
+"""Where a network's activations end, and in which steps the integer machine counts them.
+
+A world that has learned to be rounded is another function than the same weights without ends: it
+leans on what its codes cannot hold. So its floats keep the ends too.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,24 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from awm_jax.errors import AwmError
+
+NARROW_MAX = 127
+SHORT_MAX = 32767
+PLANE = 128
+"""A code of the high plane of two, in codes."""
+WIDE_MAX = NARROW_MAX * PLANE + PLANE // 2 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerCodes:
-    """Attributes:
-    normed, gated: of what enters the layer's first and last product, 127 codes each way.
-    y, gate: of the scan's output and of its product with the gate, 32,767 codes each way.
+    """The real value of a code, for each of:
+
+    normed, gated: what enters the layer's first and last product, `NARROW_MAX` codes each way.
+    y, gate: the scan's output and its product with the gate, `SHORT_MAX` codes each way.
     """
 
     normed: float
@@ -52,3 +66,15 @@ class Codes:
         except (KeyError, TypeError, ValueError):
             pass
         raise AwmError("codes: a list of layers {normed, gated, y, gate} and pre_head, above 0")
+
+
+def hold(x: jax.Array, step: jax.Array | float, most: int, *, whole: bool) -> jax.Array:
+    """x within `most` steps of 0, and where it is to be `whole` in whole steps.
+
+    The gradient is that of the limits alone: as if there were no steps, and 0 beyond the end, or
+    what is pushed there would be pushed on for ever.
+    """
+    limited = jnp.clip(x, -most * step, most * step)
+    if not whole:
+        return limited
+    return limited + jax.lax.stop_gradient(jnp.round(limited / step) * step - limited)
