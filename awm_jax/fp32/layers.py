@@ -112,7 +112,7 @@ class Heads(nnx.Module):
         self.linear = linear(in_features, sum(widths.values()), rngs=rngs)
 
     def __call__(self, h: jax.Array, coarse: jax.Array | None = None) -> dict[str, jax.Array]:
-        """(*b, in_features) -> name -> (*b, width), in order; categories from `coarse`, if given."""
+        """(*b, in_features) -> name -> (*b, width), in order; categories from `coarse`, if any."""
         ends = np.cumsum([width for _, width in self.widths])[:-1].tolist()
         whole = self.linear(h)
         if coarse is not None:
