@@ -1,7 +1,7 @@
-"""Where a network's activations end, and in which steps the integer machine counts them.
+"""The steps in which the integer machine counts a network's activations, and where these end.
 
-A world that has learned to be rounded is another function than the same weights without ends: it
-leans on what its codes cannot hold. So its floats keep the ends too.
+A world that has learned to be rounded is a poor one without its steps (RC 4.7 instead of 2.4): what
+is below a step is nothing to it. So its float network counts in them too.
 """
 
 from __future__ import annotations
@@ -68,13 +68,11 @@ class Codes:
         raise AwmError("codes: a list of layers {normed, gated, y, gate} and pre_head, above 0")
 
 
-def hold(x: jax.Array, step: jax.Array | float, most: int, *, whole: bool) -> jax.Array:
-    """x within `most` steps of 0, and where it is to be `whole` in whole steps.
+def hold(x: jax.Array, step: jax.Array | float, most: int) -> jax.Array:
+    """x in whole steps, at most `most` of them.
 
     The gradient is that of the limits alone: as if there were no steps, and 0 beyond the end, or
     what is pushed there would be pushed on for ever.
     """
     limited = jnp.clip(x, -most * step, most * step)
-    if not whole:
-        return limited
     return limited + jax.lax.stop_gradient(jnp.round(limited / step) * step - limited)

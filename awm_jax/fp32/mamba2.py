@@ -7,7 +7,6 @@ channels, H = E / headdim heads of P = headdim channels, N = d_state.
 from __future__ import annotations
 
 import dataclasses
-from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -61,8 +60,7 @@ class Mamba2Block(nnx.Module):
     """One Mamba2 block: what `project` makes of (*b, T, d_model), called, gives (*b, T, d_model).
 
     Attributes:
-      codes: where its activations end; None lets them be.
-      whole: whether they are whole codes, as the integer machine's.
+      codes: what its activations are counted in; None lets them be.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class Mamba2Block(nnx.Module):
         codes: LayerCodes | None = None,
         rngs: nnx.Rngs,
     ):
-        self.codes, self.whole = codes, False
+        self.codes = codes
         self.d_inner = EXPAND * d_model
         self.d_state = d_state
         self.headdim = headdim
@@ -95,7 +93,7 @@ class Mamba2Block(nnx.Module):
         """x as the code `name` holds it, if there are codes."""
         if self.codes is None:
             return x
-        return hold(x, getattr(self.codes, name), most, whole=self.whole)
+        return hold(x, getattr(self.codes, name), most)
 
     def project(self, normed: jax.Array) -> jax.Array:
         """(*b, T, d_model) -> (*b, T, 2E + 2N + H), what is called next takes."""
@@ -173,8 +171,8 @@ class FrameStackMamba2(nnx.Module):
     """World model: K frames and both players' next controllers -> the next frame's outputs.
 
     Attributes:
-      codes: where its activations end, of one that has learned to be rounded; None lets them be.
-      whole: see `in_whole_codes`.
+      codes: what its activations are counted in, of one that has learned to be rounded; None lets
+        them be.
 
     Raises:
       AwmError: 2 x d_model is not a multiple of headdim; the variant does not suit the encoding;
@@ -202,7 +200,7 @@ class FrameStackMamba2(nnx.Module):
         if codes is not None and len(codes.layers) != n_layers:
             raise AwmError(f"codes of {len(codes.layers)} layers, the network has {n_layers}")
         variant.check(cfg)
-        self.codes, self.whole = codes, False
+        self.codes = codes
         self.cfg, self.context_len = cfg, context_len
         self.d_model, self.d_state, self.headdim = d_model, d_state, headdim
         self.chunk_size, self.variant = chunk_size, variant
@@ -226,13 +224,6 @@ class FrameStackMamba2(nnx.Module):
     def dims(self) -> dict[str, int]:
         names = ("d_model", "d_state", "n_layers", "headdim")
         return {name: getattr(self, name) for name in names}
-
-    def in_whole_codes(self) -> Self:
-        """The same network, its activations rounded as the integer machine rounds them."""
-        model = nnx.clone(self)
-        for part in (model, *(layer.mamba for layer in model.layers)):
-            part.whole = True
-        return model
 
     def init_state(self, batch_shape: tuple[int, ...] = ()) -> Mamba2State:
         """The zero state from which every window and every match starts."""
@@ -329,9 +320,8 @@ class FrameStackMamba2(nnx.Module):
         if self.codes is None:
             return self.heads(h)
         step = self.codes.pre_head
-        h = hold(h, step, WIDE_MAX, whole=self.whole)
-        coarse = hold(h, step * PLANE, NARROW_MAX, whole=True) if self.whole else None
-        return self.heads(h, coarse)
+        h = hold(h, step, WIDE_MAX)
+        return self.heads(h, hold(h, step * PLANE, NARROW_MAX))
 
     def _shift_controls(self, floats: jax.Array, next_ctrl: jax.Array) -> jax.Array:
         """A window whose every row holds the controllers of the row after it."""

@@ -1,6 +1,6 @@
-"""A network as the integer machine will play it, while it still learns: weights are rounded as
-`converters.quantize` rounds them, by the largest of a row, activations by the network's codes, and
-gradients pass as if they were not.
+"""Weights as the integer machine will have them, while they still learn: rounded as
+`converters.quantize` rounds them, by the largest of a row, and gradients pass as if they were not.
+Activations are the network's own affair (`awm_jax.codes`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from awm_jax.codes import NARROW_MAX, hold
-from awm_jax.fp32 import FrameStackMamba2
 from awm_jax.fp32.network import Network
 
 
@@ -30,9 +29,4 @@ def rounded(network: Network) -> Network:
 def _rows(matrix: jax.Array, axis: int) -> jax.Array:
     largest = jnp.max(jnp.abs(matrix), axis=axis, keepdims=True)
     step = jax.lax.stop_gradient(jnp.where(largest > 0, largest / NARROW_MAX, 1.0))
-    return hold(matrix, step, NARROW_MAX, whole=True)
-
-
-def as_integers(network: Network) -> FrameStackMamba2:
-    """A Mamba2 world that has codes, its weights and activations rounded."""
-    return rounded(network).module().in_whole_codes()
+    return hold(matrix, step, NARROW_MAX)

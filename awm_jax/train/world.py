@@ -34,7 +34,7 @@ from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import match_transition
 from awm_jax.train.data import Data
 from awm_jax.train.export import write_checkpoint
-from awm_jax.train.fake_quant import as_integers
+from awm_jax.train.fake_quant import rounded
 from awm_jax.train.losses import LossConfig, world_loss
 from awm_jax.train.report import summary_line
 from awm_jax.train.rollout import all_starts, evaluate_network, sample_starts
@@ -228,12 +228,17 @@ class WorldJob:
         scaled = tuple(p * g for p, g in zip(params, self.gauges, strict=True))
         return dataclasses.replace(self.template, params=scaled)
 
+    def _played(self, params: Params) -> Network:
+        """The same with the weights that a cartridge of it has, where it learns to be rounded."""
+        net = self.network(params)
+        return rounded(net) if self.config.rounded else net
+
     def loss(
         self, params: Params, carry: Mamba2State, batch: Any, phase: int
     ) -> tuple[jax.Array, tuple[Mamba2State, dict[str, jax.Array]]]:
         cfg, config = self.config.encoding, self.config
         floats, ints, fresh = batch
-        net = self._learned(params)
+        net = self._played(params).module()
 
         def clear(value):
             new = fresh.reshape(-1, *(1,) * (value.ndim - 1))
@@ -268,10 +273,6 @@ class WorldJob:
             kept = ("position_mae", "action_accuracy", "percent")
             metrics |= {f"free_{name}": own_metrics[name] for name in kept} | {"free_loss": own}
         return loss, (jax.tree.map(jax.lax.stop_gradient, state), metrics)
-
-    def _learned(self, params: Params) -> FrameStackMamba2:
-        net = self.network(params)
-        return as_integers(net) if self.config.rounded else net.module()
 
     def _free(self, net, horizon, floats, ints, pads, ctrl, pieces, states):
         """Loss of `horizon` frames after each piece, made from the network's own frames."""
@@ -317,16 +318,13 @@ class WorldJob:
         if self.valid is None:
             return {}
         starts = sample_starts(all_starts(self.valid), self.config.judge_starts)
-        net = self.network(params)
-        if self.config.rounded:
-            net = Network.of(as_integers(net))
-        return summary_line(evaluate_network(net, self.valid, starts))
+        return summary_line(evaluate_network(self._played(params), self.valid, starts))
 
     def export(self, params: Params, folder: Path, note: Metrics) -> None:
         """`world.safetensors` and its settings, as `awm-convert` reads them."""
         config = self.config
         write_checkpoint(
-            self.network(params).module(),
+            self._played(params).module(),
             folder,
             "world",
             variant=dataclasses.asdict(config.variant),

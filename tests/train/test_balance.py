@@ -17,7 +17,7 @@ from awm_jax.train.balance import (
     prepare,
     with_codes,
 )
-from awm_jax.train.fake_quant import as_integers
+from awm_jax.train.fake_quant import rounded
 from awm_jax.variant import Variant
 
 CFG = EncodingConfig(state_age_as_embed=True)
@@ -69,7 +69,7 @@ def test_rounded_it_is_closer(model, sequences):
     real = outputs(model, sequences)
     crooked = with_codes(model, codes_of(activations(model, sequences)))
     far, near = (
-        np.abs(outputs(as_integers(Network.of(m)), sequences) - real).mean()
+        np.abs(outputs(rounded(Network.of(m)).module(), sequences) - real).mean()
         for m in (crooked, prepare(model, sequences))
     )
     assert near < far / 2
