@@ -1,5 +1,7 @@
 """A cartridge turned back into floats is the network that it was made from, as it holds it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from support.cartridges import TINY
@@ -23,7 +25,7 @@ def test_a_world_comes_back(variant):
     checkpoint = small_world(variant)
     made = quantise(checkpoint, real(cfg_of(variant), 64))
     back = dequantise(made)
-    assert back.spec == checkpoint.spec
+    assert dataclasses.replace(back.spec, codes=None) == checkpoint.spec
     assert back.provenance.sha256 == made.hash
     assert_close(back.state_dict(), checkpoint.state_dict())
     again = quantise(back, real(cfg_of(variant), 64))
