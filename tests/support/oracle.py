@@ -282,7 +282,8 @@ class World:
         x, y = names.index("x"), names.index("y")
         stage = min(max(last.stage if last.stage >= 0 else last.stage + 33, 0), 32)
         bottom, left, right, top = (round(v * UNIT) for v in LINES.get(stage, LINES[-1]))
-        lasting = {0: (60, 12), 1: (60, 12), 2: (60, 12), 4: (150, 12), 6: (51, 7), 7: (78, 12)}
+        lasting = {0: (60, 12), 1: (60, 12), 2: (60, 12), 4: (150, 5), 5: (26, 12)}
+        lasting |= {6: (51, 7), 7: (78, 12)}
         if was in lasting:
             action = was if age + 1 < lasting[was][0] else lasting[was][1]
         elif was == 12:
@@ -295,7 +296,7 @@ class World:
             action = 2
         else:
             action = said if said > 12 or (cont[y] > top and said in (4, 6)) else was
-        if action in (0, 1, 2) and was in (0, 1, 2):
+        if action in (0, 1, 2, 5) and was in (0, 1, 2, 5):
             cont[[x, y]] = last.cont[player, [x, y]]
         if action == 12 and was != 12:
             place = BIRTH.get(stage, (0, 0, 120, -1))

@@ -76,7 +76,7 @@ static i32 next_action(i32 said, i32 old, i32 age, i32 x, i32 y, const num *line
 }
 
 static int is_still(i32 action) {
-  return action >= AWM_BEYOND_BOTTOM && action <= AWM_BEYOND_RIGHT;
+  return (action >= AWM_BEYOND_BOTTOM && action <= AWM_BEYOND_RIGHT) || action == AWM_GONE;
 }
 
 /* A player's action and columns by the game's rules. `last` (x, y), `was` and `age` are those of

@@ -32,6 +32,7 @@
 #define AWM_BEYOND_BOTTOM (0)
 #define AWM_BEYOND_LEFT (1)
 #define AWM_BEYOND_RIGHT (2)
+#define AWM_GONE (5)
 #define AWM_UP (4)
 #define AWM_FAR_UP (6)
 #define AWM_REBIRTH (12)
@@ -39,10 +40,10 @@
 #define AWM_WAITING (13)
 #define AWM_SPEEDS (5)
 #define AWM_SHIELD (3932160)
-#define AWM_DYING (6)
+#define AWM_DYING (7)
 #define AWM_DEATHS (5)
 #define AWM_BUTTON_BITS {{6, 0}, {6, 1}, {6, 2}, {6, 3}, {6, 4}, {7, 2}, {7, 3}, {7, 0}}
-#define AWM_DYING_FRAMES {{0, 60, 12}, {1, 60, 12}, {2, 60, 12}, {4, 150, 12}, {6, 51, 7}, {7, 78, 12}}
+#define AWM_DYING_FRAMES {{0, 60, 12}, {1, 60, 12}, {2, 60, 12}, {4, 150, 5}, {5, 26, 12}, {6, 51, 7}, {7, 78, 12}}
 #define AWM_DEATH_FRAMES {{0, 0}, {1, 0}, {2, 0}, {4, 131}, {7, 43}}
 
 enum {

@@ -117,6 +117,7 @@ CONSTANTS = {
     "beyond_bottom": rules.BEYOND_BOTTOM,
     "beyond_left": rules.BEYOND_LEFT,
     "beyond_right": rules.BEYOND_RIGHT,
+    "gone": rules.GONE,
     "up": rules.UPWARDS[0],
     "far_up": rules.UPWARDS[1],
     "rebirth": rules.REBIRTH,
