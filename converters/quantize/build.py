@@ -62,6 +62,9 @@ UNIT_NORM = 2.0**-15
 A_MAX = 88.0
 SHIFTS = (0, 31)
 DRIVE_SHIFTS = (-64, 64)
+LEAST_CHANGE = {"speed_attack_x": 2.0**-7, "speed_attack_y": 2.0**-7}
+"""Game units a frame by whole numbers of which a column changes. Knockback is exactly 0 most of the
+time; what a network says of it then is noise, and adds up."""
 # `fixed.requant` may saturate from half of its 16 bits on; what was seen stays below that.
 HEADROOM = 2.2
 
@@ -385,7 +388,9 @@ def _heads(
     numeric = stack(weights, NUMERIC)
     lsb = numeric.scale * hidden
     value = lsb * UNIT / np.array([column_scale(cfg, f) for f in fields])
-    left = np.maximum(0, np.floor(np.log2(value)) + 3).astype(np.int64)
+    least = [LEAST_CHANGE.get(f, 0) * UNIT for f in fields]
+    left = np.maximum(np.floor(np.log2(value)) + 3, np.log2(np.maximum(least, 1)))
+    left = np.maximum(left, 0).astype(np.int64)
     m, s = normalise(value / 2.0**left)
     binary = stack(weights, BINARY)
     logits = stack(weights, LOGITS)
