@@ -30,7 +30,7 @@ from awm_jax.game.rules import LEAST_HIT
 Outputs = dict[str, jax.Array]
 
 ROUNDING: dict[str, float] = {name: 0.05 for name in VELOCITY}
-ROUNDING |= {"speed_attack_x": 0.005, "speed_attack_y": 0.005}
+ROUNDING |= {"speed_attack_x": 0.005, "speed_attack_y": 0.005, "speed_ground_x": 0.01}
 """c of each column; 0.1 where none is given. Knockback is exactly 0 most of the time: the little
 that c lets pass adds up."""
 IMPORTANCE = {"speed_attack_x": 4.0}

@@ -62,9 +62,9 @@ UNIT_NORM = 2.0**-15
 A_MAX = 88.0
 SHIFTS = (0, 31)
 DRIVE_SHIFTS = (-64, 64)
-LEAST_CHANGE = {"speed_attack_x": 2.0**-7, "speed_attack_y": 2.0**-7}
-"""Game units a frame by whole numbers of which a column changes. Knockback is exactly 0 most of the
-time; what a network says of it then is noise, and adds up."""
+LEAST_CHANGE = {"speed_attack_x": 2.0**-7, "speed_attack_y": 2.0**-7, "speed_ground_x": 2.0**-6}
+"""Game units a frame by whole numbers of which a column changes. Such speeds are exactly 0 most of
+the time; what a network says of them then is noise, and adds up."""
 # `fixed.requant` may saturate from half of its 16 bits on; what was seen stays below that.
 HEADROOM = 2.2
 
