@@ -109,7 +109,7 @@ def published(frames: list[dict[str, Any]], meta: dict[str, Any]) -> list[tuple[
             super().__init__()
             self.said: list[tuple[str, Any]] = []
 
-        def publish(self, kind: str, text: str) -> None:
+        def publish(self, kind: str, text: str, match: int = 0, pads: bytes = b"") -> None:
             self.said.append((kind, json.loads(text)))
 
     hub = Heard()

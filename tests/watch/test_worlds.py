@@ -20,7 +20,7 @@ class Heard(Hub):
         super().__init__()
         self.said: list[tuple[str, Any]] = []
 
-    def publish(self, kind: str, text: str) -> None:
+    def publish(self, kind: str, text: str, match: int = 0, pads: bytes = b"") -> None:
         self.said.append((kind, json.loads(text)))
 
 

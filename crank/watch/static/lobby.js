@@ -21,7 +21,7 @@ export async function lobby(root) {
   const live = section("Live", found.live ? "" : "Nothing is being played. awm serve --world WORLD starts a match.");
   if (found.live) {
     const link = make("a", "entry live-entry");
-    link.href = "?live";
+    link.href = found.beside ? "?live&beside" : "?live";
     link.append(make("b", "", "On air"), make("span", "", found.live));
     live.append(link);
   }

@@ -2,6 +2,7 @@
 
 import { Machine, UNIT, WIDTH, frameOf } from "./machine.js";
 import { KEYS, Track, characterName } from "./track.js";
+import { Confidence } from "./confidence.js";
 import { Input } from "./input.js";
 
 const SECOND = 60;
@@ -31,6 +32,7 @@ export class Session {
     if (labels[0] === labels[1]) labels.forEach((label, i) => { labels[i] = `${label} ${i + 1}`; });
     const players = choice.characters.map((character, i) => ({ label: labels[i], character, agent: this.agent(i), rating: "" }));
     this.track = new Track({ name: "your match", mode: "played-here", stage: this.stage, players, seeds: cartridge.context_len });
+    this.track.confidence = new Confidence();
     this.input = new Input();
   }
 
@@ -51,6 +53,7 @@ export class Session {
     this.pads.push(machine.padBytes());
     this.played += 1;
     this.keep(machine.values());
+    this.track.confidence.put(this.track.last, machine.confidence());
     const last = this.frames.at(-1);
     const out = [0, 1].some((p) => last[p * KEYS.length + STOCKS] < UNIT / 2);
     if (out) this.end("ko");

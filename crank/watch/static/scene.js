@@ -6,6 +6,7 @@ import { drawAura, drawBody, drawSwoosh, drawWire, figure, rgba } from "./fighte
 import { drawDust, drawEvents, drawTrail, shakeAt } from "./effects.js";
 import { drawExtents, drawReadout, drawVectors } from "./xray.js";
 import { FIELDS_FROM, TALL, drawFields } from "./fields.js";
+import { OVERLAYS } from "./overlays.js";
 
 export const MODES = { wire: "W", character: "C", data: "D", xray: "X" };
 const FLASH = 3; // frames for which a blow shows white
@@ -71,6 +72,7 @@ export class Scene {
     if (mode !== "data") drawEvents(ctx, view, track, frame, calm);
     if (mode === "xray") this.legend(view);
     if (mode === "data") drawFields(ctx, view, track, frame, this.lift);
+    if (tags) for (const { modes, draw } of OVERLAYS) if (modes.includes(mode)) draw(ctx, view, track, frame, calm);
   }
 
   gone(player, frame) {

@@ -76,25 +76,25 @@ export function drawStage(ctx, view, stage, detailed) {
   fill.addColorStop(1, "rgba(8,10,18,0)");
   ctx.fillStyle = fill;
   ctx.fill();
-  ctx.save();
-  ctx.clip();
+  // Ribs and layers end at its sides; a clip would cost more than all the rest.
   ctx.lineWidth = px;
-  for (let i = 0; i <= 12; i++) {
+  ctx.strokeStyle = "rgba(103,232,249,0.13)";
+  ctx.beginPath();
+  for (let i = 1; i < 12; i++) {
     const f = i / 12;
-    ctx.strokeStyle = "rgba(103,232,249,0.13)";
-    ctx.beginPath();
     ctx.moveTo(l + (r - l) * f, top);
     ctx.lineTo(l + inset + (r - l - 2 * inset) * f, deep);
-    ctx.stroke();
   }
+  ctx.stroke();
   for (const d of [7, 13, 20, 28, 37]) {
+    const y = Y(stage.ground_y - d);
+    const side = 3 * scale + ((d - 7) / 35) * (inset - 3 * scale);
     ctx.strokeStyle = `rgba(103,232,249,${0.16 - d * 0.0035})`;
     ctx.beginPath();
-    ctx.moveTo(l, Y(stage.ground_y - d));
-    ctx.lineTo(r, Y(stage.ground_y - d));
+    ctx.moveTo(l + side, y);
+    ctx.lineTo(r - side, y);
     ctx.stroke();
   }
-  ctx.restore();
   neon(ctx, view, l, top, r, top, "226,232,240", 2.2);
   for (const [x, dir] of [[l, 1], [r, -1]]) {
     neon(ctx, view, x, top, x + dir * 3 * scale, Y(stage.ground_y - 7), "34,211,238", 1.6);
