@@ -12,6 +12,8 @@ import { Live } from "./live.js";
 import { lobby, sentence } from "./lobby.js";
 import { Proof } from "./proof.js";
 import { Session } from "./play.js";
+import { Input } from "./input.js";
+import { TouchPad } from "./touch.js";
 import { afterPanel, controlsLine, setupPanel } from "./setup.js";
 
 const TITLE = "AUTONOMOUS WORLD MODEL";
@@ -87,7 +89,11 @@ class Cabinet {
     close.addEventListener("click", () => this.help.close());
     this.help.append(make("h2", "", "Keys"), list, close);
     this.deck.root.append(controlsLine());
-    root.append(header, middle, this.deck.root, this.help);
+    this.touch = new TouchPad(() => { if (this.playing) this.endPlay("interrupted"); });
+    root.append(header, middle, this.touch.root, this.deck.root, this.help);
+    const fingers = () => { root.dataset.touch = ""; };
+    if (matchMedia("(pointer: coarse)").matches) fingers();
+    addEventListener("pointerdown", (event) => { if (event.pointerType === "touch") fingers(); });
     this.root = root;
     root.dataset.mode = this.mode;
     for (const over of [this.panel, this.banner]) over.addEventListener("click", (event) => event.stopPropagation());
@@ -252,7 +258,7 @@ class Cabinet {
   async play(choice) {
     if (choice.trained) choice.policy = await binary(`api/policy?${new URLSearchParams({ hash: this.cartridge.hash, name: choice.agent })}`);
     const [seed] = crypto.getRandomValues(new Uint32Array(1));
-    this.session = await Session.of(this.code, this.cartridge, choice, seed);
+    this.session = await Session.of(this.code, this.cartridge, choice, seed, new Input(this.touch));
     this.show([this.session.track], { following: true });
     document.activeElement?.blur();
     this.say("");

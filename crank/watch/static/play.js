@@ -3,7 +3,6 @@
 import { Machine, UNIT, WIDTH, frameOf } from "./machine.js";
 import { KEYS, Track, characterName } from "./track.js";
 import { Confidence } from "./confidence.js";
-import { Input } from "./input.js";
 
 const SECOND = 60;
 const MOST_AT_ONCE = 4; // frames that are made up for in one picture; a slower browser plays slower
@@ -11,10 +10,11 @@ export const EIGHT_MINUTES_LONG = 28800;
 const [PERCENT, STOCKS] = ["percent", "stocks"].map((key) => KEYS.indexOf(key));
 const LEAST_HIT = UNIT / 2;
 
-// `choice`: {seat, characters, stage, agent, policy?: bytes}; `cartridge`: what api/cartridge answers.
+// `choice`: {seat, characters, stage, agent, policy?: bytes}; `cartridge`: what api/cartridge answers;
+// `input`: what the person presses.
 export class Session {
-  static async of(code, cartridge, choice, seed) {
-    const session = new Session(cartridge, choice, seed);
+  static async of(code, cartridge, choice, seed, input) {
+    const session = new Session(cartridge, choice, seed, input);
     session.machine = await Machine.of(code, cartridge);
     session.machine.seat(1 - choice.seat, choice.policy ?? choice.agent);
     session.machine.begin(session.start, seed, 0);
@@ -22,8 +22,8 @@ export class Session {
     return session;
   }
 
-  constructor(cartridge, choice, seed) {
-    Object.assign(this, { cartridge, choice, seed, outcome: null, played: 0, owed: 0 });
+  constructor(cartridge, choice, seed, input) {
+    Object.assign(this, { cartridge, choice, seed, input, outcome: null, played: 0, owed: 0 });
     this.start = seedOf(cartridge, choice);
     this.pads = [];
     this.frames = [];
@@ -33,7 +33,6 @@ export class Session {
     const players = choice.characters.map((character, i) => ({ label: labels[i], character, agent: this.agent(i), rating: "" }));
     this.track = new Track({ name: "your match", mode: "played-here", stage: this.stage, players, seeds: cartridge.context_len });
     this.track.confidence = new Confidence();
-    this.input = new Input();
   }
 
   agent(player) {
