@@ -176,7 +176,7 @@ export class Deck {
   // Both players' percent over the match, with its KOs: drawn anew only when something changed.
   paint() {
     const track = this.track;
-    if (!track || track.count < 2) return;
+    if (!track || track.count < 2 || !this.graph.width) return;
     const p = this.playback;
     const every = p.following ? 30 : 1;
     const key = [Math.floor(track.last / every), track.base, p.loop, this.graph.width, this.graph.height].join();

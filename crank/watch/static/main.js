@@ -137,6 +137,7 @@ class Cabinet {
       const world = this.worlds[i];
       world.track = track;
       world.scene.show(track);
+      world.scene.named = tracks.length > 1;
       world.hud.show(track);
       const [a, b] = track.players;
       world.canvas.setAttribute("aria-label", `${a.label} against ${b.label}${track.stage.name ? ` on ${track.stage.name}` : ""}`);

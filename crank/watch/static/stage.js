@@ -5,6 +5,7 @@ export const INK = {
   violet: "#a78bfa", amber: "#f59e0b", green: "#22c55e", white: "#f8fafc", dim: "#7c8aa0",
   players: ["#2ee77a", "#ffb020"],
 };
+export const SLIM = 430; // points of width, below which what is written over the stage is put together
 export const TONES = {
   neutral: "#cbd5e1", movement: "#22d3ee", aerial: "#a78bfa", attack: "#fb7185", damage: "#fbbf24",
   shield: "#4ade80", dodge: "#4ade80", tech: "#4ade80", grab: "#f472b6", grabbed: "#f472b6",
