@@ -196,17 +196,22 @@ def plot(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="A .png or .svg.")
     ] = "match.png",
+    timing: Annotated[
+        bool,
+        typer.Option("--timing", help="Also how long each frame takes, computed again here."),
+    ] = False,
 ) -> None:
     """Draw a match on one sheet: places, percent, actions over time, where the players were.
 
-    Needs matplotlib: pip install "awm-jax[train]".
+    With --timing also what each frame of a cartridge's match costs this machine. Needs
+    matplotlib: pip install "awm-jax[train]".
 
     Example: awm plot match.json --output match.svg
     """
     with progress("drawing"):
         from crank.plot import plot_match
 
-        plot_match(match, output)
+        plot_match(match, output, timing)
     print(f"written to {one_line(output)}")
 
 
