@@ -135,6 +135,7 @@ def long_match(folder: Path, frames: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=28_800, help="of the long match")
+    parser.add_argument("--match", type=Path, help="a match file of the embedded cartridge instead")
     parser.add_argument("--size", default="1280x800", help="of the page")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
@@ -142,7 +143,10 @@ def main() -> None:
     print(f"{os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f}")
     print(f"native kernel, a step:             {spread(native(60))}")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        long_match(Path(name), args.frames)
+        if args.match is None:
+            long_match(Path(name), args.frames)
+        else:
+            shutil.copy(args.match, Path(name) / "long.json")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         with serving(make_app(Library(Path(name)))) as place:
             page = browser.new_page(viewport={"width": width, "height": height})
@@ -156,20 +160,15 @@ def main() -> None:
             page.wait_for_selector("[data-state=match]")
             page.evaluate("() => { awm.frameTimes.length = 0; awm.playback.playing = true; }")
             page.wait_for_function("() => awm.proofs[0].said?.state === 'verified'")
-            print(
-                f"pictures while it checks:          {frame_times(page.evaluate('awm.frameTimes'))}"
-            )
+            times = page.evaluate("awm.frameTimes")
+            print(f"pictures while it checks:          {frame_times(times)}")
             said = page.evaluate("awm.proofs[0].said")
             rate = 1000 * said["count"] / said["milliseconds"]
             print(f"checked {said['count']} frames: {rate:.0f} a second")
-            page.evaluate(
-                "() => { awm.playback.playing = false; awm.worlds[0].scene.draw(0, 'wire'); }"
-            )
-            quarter = args.frames // len(LOOKS)
+            quarter = page.evaluate("awm.worlds[0].track.count") // len(LOOKS)
             for i, look in enumerate(LOOKS):
-                print(
-                    f"{look:>10}, to draw a frame:       {frame_times(page.evaluate(DRAW, look))}"
-                )
+                times = page.evaluate(DRAW, look)
+                print(f"{look:>10}, to draw a frame:       {frame_times(times)}")
                 times = page.evaluate(PLAY, [look, i * quarter, (i + 1) * quarter])
                 late = np.mean(np.asarray(times) > 1.5 * PICTURE)
                 print(f"{look:>10}, picture to picture:    {frame_times(times)}, {late:.1%} late")

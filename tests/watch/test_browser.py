@@ -119,6 +119,50 @@ def test_keys(visit: Open, place: str) -> None:
     assert not page.locator("dialog.help").is_visible()
 
 
+def test_sound_is_off_until_m_and_then_heard(visit: Open, place: str) -> None:
+    page = visit(f"{place}/?match=short.json&frame=90")
+    shown(page)
+    page.evaluate(
+        """() => {
+          const { sound } = awm;
+          sound.heard = [];
+          sound.blow = (damage) => sound.heard.push(damage);
+        }"""
+    )
+
+    def pass_the_hit() -> list[float]:
+        """Plays over frame 100, where player 0 is hit for 10 percent."""
+        page.evaluate("() => { awm.playback.seek(90); awm.playback.playing = true; }")
+        page.wait_for_function("() => awm.playback.shown > 110")
+        return page.evaluate("() => awm.sound.heard")
+
+    assert page.evaluate("() => [awm.sound.on, awm.sound.audio === undefined]") == [False, True]
+    assert pass_the_hit() == []
+    page.keyboard.press("m")
+    page.wait_for_function("() => awm.sound.on && awm.sound.audio.state === 'running'")
+    assert "on" in (page.locator(".deck .sound").get_attribute("class") or "").split()
+    page.evaluate("() => { awm.playback.speed = 0.25; }")
+    assert pass_the_hit() == [10]
+    page.keyboard.press("m")
+    page.wait_for_function("() => !awm.sound.on")
+    assert pass_the_hit() == [10]
+
+
+def test_the_heart_beats_when_the_action_changes(visit: Open, place: str) -> None:
+    page = visit(f"{place}/?match=short.json&frame=110")
+    shown(page)
+    calm, beat = page.evaluate(
+        """async () => {
+          const { pulses } = await import("/static/hud.js");
+          const { track } = awm.worlds[0];
+          return [98, 110].map((frame) => Array.from(pulses(track, 0, frame)));
+        }"""
+    )
+    # Player 0 walks until he is hit at frame 100: a flat line, then a beat of full force.
+    assert set(calm) == {0}
+    assert set(beat[:-11]) == {0} and max(beat[-11:]) == 1
+
+
 def test_a_loop_stays_in_its_range(visit: Open, place: str) -> None:
     page = visit(f"{place}/?match=short.json&frame=100")
     shown(page)
