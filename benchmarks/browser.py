@@ -1,8 +1,9 @@
 """The integer machine and the page in a headless browser: `python benchmarks/browser.py`.
 
 Prints the time of a step and of a policy's act in the browser and in the native kernel, how fast a
-recorded match is checked, and how long the page takes from picture to picture over a match of
-28,800 frames while it is checked. Needs Chromium, Playwright and the extra serve.
+recorded match is checked, and over a match of 28,800 frames, in each look: how long a frame takes
+to draw (panels and pixels included), and the time from picture to picture while the page plays it
+at four times the speed. Needs Chromium, Playwright and the extra serve.
 """
 
 from __future__ import annotations
@@ -54,6 +55,44 @@ TIMES = """async ({ frames }) => {
 }"""
 
 
+DRAW = """async (look) => {
+  const { playback, worlds: [{ scene, hud, track }] } = awm;
+  playback.playing = false;
+  awm.setMode(look);
+  const times = [];
+  for (let i = 0; i < 1440; i++) {
+    const frame = (i * 7919) % track.count;
+    const started = performance.now();
+    scene.draw(frame, look);
+    hud.update(track, frame, false);
+    scene.ctx.getImageData(0, 0, 1, 1);  // waits until it is on the canvas
+    times.push(performance.now() - started);
+    if (i % 20 === 0) await new Promise((on) => setTimeout(on));
+  }
+  return times;
+}"""
+PLAY = """([look, first, last]) => new Promise((done) => {
+  const { playback, frameTimes } = awm;
+  awm.setMode(look);
+  Object.assign(playback, { frame: first, speed: 4, playing: true, loop: null });
+  frameTimes.length = 0;
+  const wait = () => {
+    if (playback.shown < last - 4) return requestAnimationFrame(wait);
+    playback.playing = false;
+    done(frameTimes.slice(1));
+  };
+  requestAnimationFrame(wait);
+})"""
+LOOKS = ("wire", "character", "data", "xray")
+PICTURE = 1000 / 60
+
+
+def frame_times(milliseconds: Any) -> str:
+    values = np.asarray(milliseconds)
+    middle, most = np.percentile(values, (50, 99))
+    return f"median {middle:.1f} ms, 99 %: {most:.1f} ms, longest {values.max():.0f} ms"
+
+
 def spread(milliseconds: Any) -> str:
     low, middle, high = np.percentile(np.asarray(milliseconds), (5, 50, 95))
     return f"{middle:.3f} ms (5 to 95 %: {low:.3f} to {high:.3f})"
@@ -96,18 +135,24 @@ def long_match(folder: Path, frames: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=28_800, help="of the long match")
+    parser.add_argument("--match", type=Path, help="a match file of the embedded cartridge instead")
+    parser.add_argument("--size", default="1280x800", help="of the page")
     args = parser.parse_args()
+    width, height = map(int, args.size.split("x"))
     chromium = os.environ.get("AWM_CHROMIUM") or shutil.which("chromium")
     print(f"{os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f}")
     print(f"native kernel, a step:             {spread(native(60))}")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        long_match(Path(name), args.frames)
+        if args.match is None:
+            long_match(Path(name), args.frames)
+        else:
+            shutil.copy(args.match, Path(name) / "long.json")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         with serving(make_app(Library(Path(name)))) as place:
-            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            page = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(600_000)
             page.goto(f"http://{place}/")
-            print(f"browser: {browser.version}")
+            print(f"Chromium {browser.version}, headless, no GPU, {args.size}")
             plain, trained = page.evaluate(TIMES, {"frames": 60})
             print(f"browser, random against random:    {spread(plain)}")
             print(f"browser, random against a policy:  {spread(trained)}")
@@ -115,13 +160,18 @@ def main() -> None:
             page.wait_for_selector("[data-state=match]")
             page.evaluate("() => { awm.frameTimes.length = 0; awm.playback.playing = true; }")
             page.wait_for_function("() => awm.proofs[0].said?.state === 'verified'")
-            print(f"page, pictures while it checks:    {spread(page.evaluate('awm.frameTimes'))}")
+            times = page.evaluate("awm.frameTimes")
+            print(f"pictures while it checks:          {frame_times(times)}")
             said = page.evaluate("awm.proofs[0].said")
             rate = 1000 * said["count"] / said["milliseconds"]
             print(f"checked {said['count']} frames: {rate:.0f} a second")
-            page.evaluate("() => { awm.frameTimes.length = 0; }")
-            page.wait_for_timeout(8000)
-            print(f"page, pictures after that:         {spread(page.evaluate('awm.frameTimes'))}")
+            quarter = page.evaluate("awm.worlds[0].track.count") // len(LOOKS)
+            for i, look in enumerate(LOOKS):
+                times = page.evaluate(DRAW, look)
+                print(f"{look:>10}, to draw a frame:       {frame_times(times)}")
+                times = page.evaluate(PLAY, [look, i * quarter, (i + 1) * quarter])
+                late = np.mean(np.asarray(times) > 1.5 * PICTURE)
+                print(f"{look:>10}, picture to picture:    {frame_times(times)}, {late:.1%} late")
         browser.close()
 
 

@@ -42,11 +42,18 @@ OTHER = "#cbd5e1"
 RATE = 60
 
 
-def plot_match(match: str | os.PathLike[str], output: str | os.PathLike[str]) -> None:
+def plot_match(
+    match: str | os.PathLike[str], output: str | os.PathLike[str], timing: bool = False
+) -> None:
     """Draw a match file or a real game to a .png or .svg.
 
+    Args:
+      timing: also how long each frame takes, computed again on this machine; the picture is then
+        another each time.
+
     Raises:
-      AwmError: no match file, another ending, or matplotlib is absent.
+      AwmError: no match file, another ending, or matplotlib is absent; with `timing` a match that
+        no cartridge here can compute again.
     """
     ending = Path(output).suffix.lower()
     if ending not in FORMATS:
@@ -57,24 +64,30 @@ def plot_match(match: str | os.PathLike[str], output: str | os.PathLike[str]) ->
     except ImportError:
         raise AwmError('needs matplotlib: pip install "awm-jax[train]"') from None
     track = recording.load(match)[0]
+    taken = None
+    if timing:
+        from crank.verify import frame_times
+
+        taken = frame_times(os.fspath(match))
     picture = io.BytesIO()
     style: Any = {"font.family": "monospace", "svg.hashsalt": "awm", "svg.fonttype": "path"}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(14, 10.5), facecolor=GROUND, dpi=110)
-        _draw(figure, track)
+        figure = Figure(figsize=(14, 10.5 + 1.5 * timing), facecolor=GROUND, dpi=110)
+        _draw(figure, track, taken)
         dated = {"Date": None} if ending == ".svg" else {}
         figure.savefig(picture, format=ending[1:], metadata=dated, facecolor=GROUND)
     write_atomically(output, picture.getvalue())
 
 
-def _draw(figure: Any, track: dict[str, Any]) -> None:
+def _draw(figure: Any, track: dict[str, Any], taken: np.ndarray | None) -> None:
     names = [player["label"] for player in track["players"]]
     values = {key: np.array(pair) for key, pair in track["columns"].items()}
     seconds = (np.arange(track["count"]) + track["first"]) / RATE
+    rows = (3.4, 1.1, 1.1, 1.1, 0.8) if taken is None else (3.4, 1.1, 1.1, 1.1, 0.8, 0.9)
     grid = figure.add_gridspec(
-        5,
+        len(rows),
         2,
-        height_ratios=(3.4, 1.1, 1.1, 1.1, 0.8),
+        height_ratios=rows,
         hspace=0.5,
         wspace=0.12,
         left=0.07,
@@ -114,6 +127,9 @@ def _draw(figure: Any, track: dict[str, Any]) -> None:
                 borderaxespad=0.2,
             )
     _actions(figure.add_subplot(grid[4, :]), values["action_state"], seconds)
+    if taken is not None:
+        axes = figure.add_subplot(grid[5, :])
+        _timing(axes, taken, seconds)
 
 
 def _dress(axes: Any, title: str) -> None:
@@ -198,6 +214,16 @@ def _actions(axes: Any, actions: np.ndarray, seconds: np.ndarray) -> None:
         columnspacing=0.9,
         borderaxespad=0.2,
     )
+
+
+def _timing(axes: Any, taken: np.ndarray, seconds: np.ndarray) -> None:
+    """Milliseconds of the generated frames, the last of the match."""
+    middle, most = np.percentile(taken, (50, 99))
+    _dress(axes, f"ms a frame, computed again here: median {middle:.2f}, 99 % {most:.2f}")
+    axes.plot(seconds[len(seconds) - len(taken) :], taken, color="#22d3ee", lw=0.8)
+    axes.set_xlim(seconds[0], seconds[-1] + 1e-9)
+    axes.set_ylim(0, max(1.5 * most, 1e-3))
+    axes.tick_params(labelbottom=False)
 
 
 def _kind(action: int, order: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -172,6 +173,27 @@ def _advance(world, state, digest, number, pads):
 
 
 _step = jax.jit(_advance)
+
+
+def frame_times(path: str) -> np.ndarray:
+    """How long each generated frame of a match file takes this machine: (T,) milliseconds.
+
+    Raises:
+      AwmError: the integer machine did not play it, or its cartridge is not here.
+    """
+    world, match = open_match(path, None, "auto")
+    seed, pads, _ = read_machine(match, world.cfg)
+    state, digest = jax.jit(world.reset)(jax.tree.map(jnp.asarray, seed)), digests.start()
+    first = seed.stage.shape[0]
+    if len(pads):  # compiles; the frame itself is made again below
+        jax.block_until_ready(_step(world, state, digest, jnp.int32(first), jnp.asarray(pads[0])))
+    taken = np.zeros(len(pads))
+    for t, pair in enumerate(pads):
+        started = time.perf_counter()
+        state, digest, _ = _step(world, state, digest, jnp.int32(first + t), jnp.asarray(pair))
+        jax.block_until_ready(state)
+        taken[t] = 1000 * (time.perf_counter() - started)
+    return taken
 
 
 @jax.jit

@@ -15,7 +15,6 @@ from awm_jax.errors import AwmError
 
 if TYPE_CHECKING:
     from crank.watch.library import Library
-    from crank.watch.live import Broadcast, Hub
     from crank.watch.machine import Cartridges
 
 PORT = 8765
@@ -83,7 +82,8 @@ def watch(
     if world is not None and not _is_cartridge(world):
         raise AwmError(f"{world} is no cartridge; the browser computes in cartridges alone")
     query = "play" if play else urlencode([("match", name) for name in library.files])
-    _serve(library, None, None, host, port, f"?{query}", cartridges=_cartridges(world, files))
+    offered = _cartridges([] if world is None else [world], files)
+    _serve(library, host, port, f"?{query}", {"cartridges": offered})
 
 
 def serve(
@@ -95,6 +95,14 @@ def serve(
     ] = None,
     rerun: Annotated[
         str | None, typer.Option(metavar="FILE", help="Show this recording as if it were live.")
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORLD",
+            help="Show this world beside it, under the same controllers: those of the agents, or "
+            "of the real game that --rerun names.",
+        ),
     ] = None,
     p0: Annotated[str, typer.Option(metavar="AGENT")] = "hold-forward",
     p1: Annotated[str, typer.Option(metavar="AGENT")] = "hold-forward",
@@ -122,6 +130,7 @@ def serve(
     Example: awm serve runs --world cartridge --p0 random
     """
     _need("starlette", "uvicorn", "websockets")
+    from crank.watch import recording
     from crank.watch.library import Library
     from crank.watch.live import Broadcast, Hub, replays
 
@@ -130,19 +139,25 @@ def serve(
         raise AwmError(f"{folder} is no folder; give one with recordings")
     if world is not None and rerun is not None:
         raise AwmError("--world plays a new match and --rerun an old one; give one of them")
-    hub = broadcast = None
-    if rerun is not None:
-        from crank.watch import recording
+    if beside is not None and world is None and not (rerun or "").endswith(recording.REPLAYS):
+        raise AwmError("nothing to play beside; give --world, or a real game with --rerun")
+    hub = Hub()
+    second = None if beside is None else Hub(world=2)
+    program = None
+    if rerun is not None and second is not None:
+        from crank.watch.worlds import game_beside
 
+        with progress("loading"):
+            program = game_beside(rerun, str(beside), second)
+    elif rerun is not None:
         with progress("reading"):
             source = recording.read(rerun)[0]
-        hub = Hub()
-        broadcast = Broadcast(hub, replays(source.frames, source.meta), loop)
+        program = replays(source.frames, source.meta, source.machine)
     elif world is not None:
         with progress("loading"):
             from crank import cache
             from crank.playing import prepare
-            from crank.watch.worlds import matches
+            from crank.watch.worlds import matches, twin_of
 
             cache.enable()
             setup = prepare(
@@ -154,14 +169,26 @@ def serve(
                 max_frames=max_frames,
                 seed=seed,
             )
+            twin = None if second is None else twin_of(str(beside), setup, second)
         with progress("compiling"):
             setup.compile()
-        hub = Hub()
-        broadcast = Broadcast(hub, matches(setup), loop)
-    where = "?live" if hub is not None else ""
-    library = Library(root)
-    offered = _cartridges(world)
-    _serve(library, hub, broadcast, host, port, where, allow_origin or (), viewers, offered)
+            if twin is not None:
+                twin.compile()
+        program = matches(setup, twin)
+    broadcast = None if program is None else Broadcast(hub, program, loop)
+    where = "" if broadcast is None else "?live" if second is None else "?live&beside"
+    places = [place for place in (world, beside) if place is not None]
+    app = {
+        "hub": None if broadcast is None else hub,
+        "broadcast": broadcast,
+        "beside": second,
+        "origins": allow_origin or (),
+        "max_viewers": viewers,
+        "cartridges": _cartridges(places, [] if rerun is None else [rerun]),
+    }
+    _serve(Library(root), host, port, where, app)
+    if broadcast is not None and broadcast.failure is not None:
+        raise broadcast.failure
 
 
 def plot(
@@ -169,17 +196,22 @@ def plot(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="A .png or .svg.")
     ] = "match.png",
+    timing: Annotated[
+        bool,
+        typer.Option("--timing", help="Also how long each frame takes, computed again here."),
+    ] = False,
 ) -> None:
     """Draw a match on one sheet: places, percent, actions over time, where the players were.
 
-    Needs matplotlib: pip install "awm-jax[train]".
+    With --timing also what each frame of a cartridge's match costs this machine. Needs
+    matplotlib: pip install "awm-jax[train]".
 
     Example: awm plot match.json --output match.svg
     """
     with progress("drawing"):
         from crank.plot import plot_match
 
-        plot_match(match, output)
+        plot_match(match, output, timing)
     print(f"written to {one_line(output)}")
 
 
@@ -210,12 +242,12 @@ def _need(*modules: str) -> None:
             raise AwmError(f'needs {module}: pip install "awm-jax[serve]"')
 
 
-def _cartridges(world: str | None, files: Sequence[str] = ()) -> Cartridges:
-    """What the page's browser may compute in: a named cartridge, the embedded one, the files'."""
+def _cartridges(worlds: Sequence[str], files: Sequence[str] = ()) -> Cartridges:
+    """What the page's browser may compute in: named cartridges, the embedded one, the files'."""
     from awm_jax.cartridges import EMBEDDED
     from crank.watch.machine import Cartridges, named_by
 
-    own = [world] if world is not None and _is_cartridge(world) else []
+    own = [world for world in worlds if _is_cartridge(world)]
     return Cartridges([*own, EMBEDDED, *named_by(files)])
 
 
@@ -225,33 +257,14 @@ def _is_cartridge(world: str) -> bool:
     return is_cartridge(world)
 
 
-def _serve(
-    library: Library,
-    hub: Hub | None,
-    broadcast: Broadcast | None,
-    host: str,
-    port: int,
-    where: str,
-    origins: tuple[str, ...] | list[str] = (),
-    viewers: int = 64,
-    cartridges: Cartridges | None = None,
-) -> None:
+def _serve(library: Library, host: str, port: int, where: str, options: dict[str, Any]) -> None:
+    """Serves until interrupted; `options` are those of `server.make_app`."""
     _need("starlette", "uvicorn", "websockets")
     from crank.watch import server
 
     hosts = server.LOOPBACK if host in server.LOOPBACK else ("*",)
-    app = server.make_app(
-        library,
-        hub,
-        broadcast,
-        cartridges=cartridges,
-        hosts=hosts,
-        origins=origins,
-        max_viewers=viewers,
-    )
+    app = server.make_app(library, hosts=hosts, **options)
     shown = f"[{host}]" if ":" in host else host
     with server.bound(host, port) as door:
         print(f"watch at http://{shown}:{port}/{where}\nCtrl-C ends it", flush=True)
         server.run(app, door)
-    if broadcast is not None and broadcast.failure is not None:
-        raise broadcast.failure

@@ -94,9 +94,11 @@ const char *open_policy(int player, const uint8_t *image, size_t length) {
 /* Where the window's cont, binary, ints, stage and pads lie, the new pads, the digest: PARTS. */
 EXPORT(part) void *part(int which) { return the.parts[which]; }
 
-/* K, and the continuous, binary and int columns of a player. */
+/* K, the continuous, binary and int columns of a player, the number of actions. */
 EXPORT(shape) int shape(int which) {
   static const int dims[] = {AWM_D_CONTEXT_LEN, AWM_D_CONT, AWM_D_BINARY, AWM_D_INTS};
+  if (which == 4)
+    return awm_dim(&the.machine, AWM_D_VOCAB_0 + awm_dim(&the.machine, AWM_D_AT_ACTION));
   return awm_dim(&the.machine, dims[which & 3]);
 }
 
@@ -133,4 +135,25 @@ EXPORT(act) void act(int player, int agent) {
 EXPORT(step) void step_frame(void) {
   awm_step(&the.machine, &the.match, 1, the.scratch);
   awm_digest_extend(&the.machine, &the.match, the.number++, the.parts[DIGEST]);
+}
+
+static const num *outputs(int few) {
+  work w;
+  arrange(&the.machine, the.scratch, &w);
+  return few ? w.few : w.acc;
+}
+
+/* Of the frame just made, what the network gave the actions of player 0, then those of player 1. */
+EXPORT(logits) const num *logits(void) { return outputs(0); }
+
+/* Of the frame just made, what it gave a player's stocks, in 2^-16: with the game's rules, above 0
+ * there is a hit. */
+EXPORT(hit) int hit(int player) {
+  const awm_machine *m = &the.machine;
+  int stocks = awm_dim(m, AWM_D_AT_STOCKS) - awm_dim(m, AWM_D_AT_DYNAMICS);
+  int i = awm_dim(m, AWM_D_NUMERIC) - (2 - (player & 1)) * awm_dim(m, AWM_D_N_DYNAMICS) + stocks;
+  const num *bias = awm_tensor(m, AWM_T_NUMERIC_BIAS), *mul = awm_tensor(m, AWM_T_NUMERIC_M);
+  const num *s = awm_tensor(m, AWM_T_NUMERIC_S), *l = awm_tensor(m, AWM_T_NUMERIC_L);
+  num value = mulshift(outputs(1)[i] + bias[i], mul[i], s[i]);
+  return clamp(shifted(value, l[i]), AWM_CHANGE_MAX);
 }

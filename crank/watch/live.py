@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from awm_jax.errors import AwmError
 from awm_jax.game.stages import stage as stage_of
+from crank.watch import recording
 from crank.watch.events import Detector, ticker_line
 from crank.watch.recording import Frame, describe_players
 
@@ -23,6 +25,8 @@ RING = 256
 FRAME_SECONDS = 1 / 60
 BEHIND = 0.25
 """Seconds after which a late match no longer tries to catch up."""
+PAD_BYTES = 16
+"""Of both players' controllers in a frame."""
 PAUSE = 8.0
 """Seconds between two matches; the page shows the result for five."""
 
@@ -62,14 +66,21 @@ class Viewer:
 
 
 class Hub:
-    """Gives what one match says to all viewers. `publish` may be called from any thread."""
+    """Gives what one match says to all viewers. `publish` may be called from any thread.
 
-    def __init__(self) -> None:
+    Args:
+      world: its number, where the same match is shown in two worlds.
+    """
+
+    def __init__(self, world: int = 1) -> None:
+        self.world = world
         self._loop: asyncio.AbstractEventLoop | None = None
         self._viewers: set[Viewer] = set()
         self._start: str | None = None
         self._end: str | None = None
         self._ring: collections.deque[str] = collections.deque(maxlen=RING)
+        self._pads = bytearray()
+        self._match = 0
         self.someone = threading.Event()
         self.title = ""
 
@@ -99,22 +110,45 @@ class Hub:
         if not self._viewers:
             self.someone.clear()
 
-    def publish(self, kind: str, text: str) -> None:
-        """Say something to all: `kind` is start, frame or end. Never waits for anybody."""
+    def publish(self, kind: str, text: str, match: int = 0, pads: bytes = b"") -> None:
+        """Say something to all: `kind` is start, frame or end. Never waits for anybody.
+
+        Args:
+          match: number of the match; counts at its start.
+          pads: both players' controllers of a generated frame, see `pads`.
+        """
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._deliver, kind, text)
+            loop.call_soon_threadsafe(self._deliver, kind, text, match, pads)
 
-    def _deliver(self, kind: str, text: str) -> None:
+    def _deliver(self, kind: str, text: str, match: int, pads: bytes) -> None:
         if kind == "start":
             self._start, self._end = text, None
+            self._match = match
+            self._pads = bytearray()
             self._ring.clear()
         elif kind == "frame":
             self._ring.append(text)
+            self._pads += pads
         else:
             self._end = text
         for viewer in self._viewers:
             viewer.put(kind, text)
+
+    def pads(self, match: str, first: str) -> bytes:
+        """The controllers of a match's generated frames from `first` (0 is the first) until now.
+
+        16 bytes a frame: from them who joined late computes what he has not seen. Called in the
+        event loop.
+
+        Raises:
+          AwmError: the match is over and another has begun, or `first` is no number.
+        """
+        if match != str(self._match):
+            raise AwmError("that match is over")
+        if not first.isdecimal():
+            raise AwmError(f"no frame {first[:20]!r}")
+        return bytes(self._pads[PAD_BYTES * int(first) :])
 
 
 def encode(content: Mapping[str, Any]) -> str:
@@ -127,6 +161,9 @@ class Stage:
     Args:
       first: its first frame, checked.
       meta: what a match file's `meta` says about it.
+      proof: from what a browser computes the match itself: `recording.proof_of`, with the `seed`
+        frames of the machine's record; None where it cannot.
+      name: of the world, where two are shown.
       wait: sleeps; a test gives another.
     """
 
@@ -137,6 +174,8 @@ class Stage:
         first: Frame,
         meta: Mapping[str, Any],
         max_frames: int,
+        proof: Mapping[str, Any] | None = None,
+        name: str | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         geometry = stage_of(first["stage"])
@@ -156,12 +195,18 @@ class Stage:
             "seed_frames": meta.get("seed_frames", 0),
             "first_frame": meta.get("first_frame", 0),
             "mode": str(meta.get("mode", "live")),
+            "proof": proof,
+            "world": hub.world,
         }
-        hub.publish("start", encode(start))
+        if name is not None:
+            start["name"] = name
+        hub.publish("start", encode(start), match_id)
 
-    def frame(self, frame: Frame) -> None:
-        """Publish a frame when its time has come."""
+    def frame(self, frame: Frame, pads: bytes = b"") -> None:
+        """Publish a frame when its time has come; `pads`: see `Hub.pads`, none of a seed frame."""
         shown: dict[str, Any] = {**frame, "number": self._number}
+        if pads:
+            shown["pads"] = pads.hex()
         events = self._detector.step(frame["players"])
         if events:
             shown["events"] = [e.to_dict() | {"line": ticker_line(e, self._names)} for e in events]
@@ -171,7 +216,7 @@ class Stage:
         elif late > BEHIND:
             self._due += late
         self._due += FRAME_SECONDS
-        self._hub.publish("frame", encode(shown))
+        self._hub.publish("frame", encode(shown), pads=pads)
         self._number += 1
 
     def end(self, meta: Mapping[str, Any], last: Frame) -> None:
@@ -191,6 +236,8 @@ class Stage:
             "final_stocks": list(stocks),
             "final_percent": list(percent),
         }
+        if "digest" in meta:
+            result["digest"] = meta["digest"]
         self._hub.publish("end", encode(result))
         self._hub.title = ""
 
@@ -205,18 +252,38 @@ Program = Callable[["Hub", int, Callable[[], bool]], None]
 """Plays one match to a hub: its number, and whether to stop."""
 
 
-def replays(frames: list[Frame], meta: Mapping[str, Any]) -> Program:
-    """A program that shows a recording as if it were played now."""
+def replays(
+    frames: list[Frame], meta: Mapping[str, Any], machine: Mapping[str, Any] | None = None
+) -> Program:
+    """A program that shows a recording as if it were played now.
+
+    Args:
+      machine: the integer machine's record in the match file, where there is one.
+    """
+    proof = recording.proof_of({"meta": meta, "machine": machine})
+    if proof is not None and machine is not None:
+        proof = proof | {"seed": machine.get("seed")}
+    log = _pads_of(machine)
+    seeds = len(frames) - len(log)
 
     def play(hub: Hub, match_id: int, stopped: Callable[[], bool]) -> None:
-        stage = Stage(hub, match_id, frames[0], meta, len(frames))
-        for frame in frames:
+        stage = Stage(hub, match_id, frames[0], meta, len(frames), proof)
+        for number, frame in enumerate(frames):
             if stopped():
                 return
-            stage.frame(frame)
+            stage.frame(frame, log[number - seeds] if number >= seeds else b"")
         stage.end(meta, frames[-1])
 
     return play
+
+
+def _pads_of(machine: Mapping[str, Any] | None) -> list[bytes]:
+    """The controllers of each generated frame; none where there is no record, or a damaged one."""
+    try:
+        raw = bytes.fromhex((machine or {})["pads"])
+    except (KeyError, TypeError, ValueError):
+        return []
+    return [raw[at : at + PAD_BYTES] for at in range(0, len(raw), PAD_BYTES)]
 
 
 class Broadcast:
@@ -253,3 +320,5 @@ class Broadcast:
                 self._program(self._hub, number, self._stop.is_set)
         except BaseException as error:
             self.failure = error
+            why = str(error) if isinstance(error, AwmError) else "the match broke off"
+            self._hub.publish("end", encode({"type": "match_error", "error": why}))

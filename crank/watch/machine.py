@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from awm_jax.cartridges import EMBEDDED
 from awm_jax.errors import AwmError
 from crank.viz import PLAYER_KEYS
 from crank.watch.recording import CONTEXTS, MAX_BYTES
+
+if TYPE_CHECKING:
+    from awm_jax.int8.params import Dense
+    from converters.loading import LoadedCartridge
 
 UNIT = 65536
 NO_VALUE = -(1 << 31)
@@ -188,11 +192,35 @@ def _world(place: str, identity: str, context: str) -> bytes:
             "seed": jax.tree.map(lambda v: np.asarray(v).tolist(), vars(start)),
             "stages": [{"id": n} | s.geometry() for n, s in sorted(STAGES.items())],
             "policies": policies,
+            "confidence": confidence_units(loaded),
             "versions": versions(),
             "image_sha256": hashlib.sha256(image).hexdigest(),
             "image": base64.b64encode(image).decode(),
         }
     )
+
+
+def confidence_units(loaded: LoadedCartridge) -> dict[str, float | None]:
+    """What one unit of a world's outputs is as a logit, for viewers; no match reads it.
+
+    `action` is that of the categorical heads. `hit` is that of the stocks output in 2^-16, which
+    under the game's rules is the logit of a hit; None without them.
+    """
+    heads, stated = loaded.world.params.heads, loaded.cartridge.entries
+    scale = loaded.cartridge.manifest["int8"]["scales"]["hidden"]
+
+    def after(key: str, dense: Dense, scale: float) -> float:
+        """The scale of a layer's outputs: that of its sums over what these are multiplied by."""
+        rows = stated[key].scales
+        a, m = (np.asarray(v, np.float64)[: len(rows)] for v in (dense.out.a, dense.out.m))
+        return float(np.median(rows * scale * 2.0 ** (a + 15) / m))
+
+    if heads.hidden is not None:
+        scale = after("pre_head.weight", heads.hidden, scale)
+    action = after("p0_action_head.weight", heads.logits, scale * 128)
+    arch = loaded.world.arch
+    hit = arch.cfg.stocks_scale / UNIT if arch.variant.game_rules else None
+    return {"action": action, "hit": hit}
 
 
 def _fits(policy: Any, world: Any) -> bool:

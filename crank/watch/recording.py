@@ -55,12 +55,14 @@ class Source:
       frames: `{"players": [P, P], "stage": int}` each, every key of `DEFAULTS` present.
       meta: the file's own, unchecked.
       proof: the cartridge and context from which it can be computed again; None where it cannot.
+      machine: the integer machine's record in the file, unchecked; None where there is none.
     """
 
     name: str
     frames: list[Frame]
     meta: Mapping[str, Any]
     proof: Mapping[str, str] | None = None
+    machine: Mapping[str, Any] | None = None
 
 
 def read(path: str | os.PathLike[str]) -> list[Source]:
@@ -107,8 +109,10 @@ def sources(content: Any, name: str) -> list[Source]:
     """
     found = list(_split(content, name))[:MAX_TRACKS]
     proof = proof_of(content) if len(found) == 1 else None
+    machine = content["machine"] if proof is not None else None
     return [
-        Source(label, check_frames(frames, label), meta, proof) for label, frames, meta in found
+        Source(label, check_frames(frames, label), meta, proof, machine)
+        for label, frames, meta in found
     ]
 
 

@@ -74,6 +74,7 @@ def make_app(
     hub: Hub | None = None,
     broadcast: Broadcast | None = None,
     *,
+    beside: Hub | None = None,
     cartridges: Cartridges | None = None,
     hosts: Sequence[str] = LOOPBACK,
     origins: Sequence[str] = (),
@@ -84,6 +85,7 @@ def make_app(
     Args:
       hub: where live frames come from; without one nothing is live.
       broadcast: what plays them; it is started and ended with the application.
+      beside: where the same match's frames in another world come from.
       cartridges: what browsers may compute matches in; by default the embedded one.
       hosts: host names that it answers to; "*" to any.
       origins: other sites whose pages may read the stream, e.g. `http://localhost:3000`.
@@ -91,6 +93,7 @@ def make_app(
     """
 
     offered = cartridges or Cartridges()
+    hubs = [h for h in (hub, beside) if h is not None]
 
     async def index(request: Request) -> Response:
         return FileResponse(str(STATIC / "index.html"))
@@ -99,7 +102,8 @@ def make_app(
         matches = await run_in_threadpool(library.listing)
         ladder = await run_in_threadpool(library.ladder)
         live = None if hub is None else hub.title or "waiting for a match"
-        return JSONResponse({"live": live, "matches": matches, "ladder": ladder})
+        found = {"live": live, "beside": beside is not None}
+        return JSONResponse(found | {"matches": matches, "ladder": ladder})
 
     def answering(find: Callable[..., bytes], *names: str) -> Callable[[Request], Any]:
         """Answers with what `find` gives for the query's values, or with what is wrong."""
@@ -117,24 +121,39 @@ def make_app(
 
         return answer
 
-    async def stream(viewing: WebSocket) -> None:
-        if not allowed_origin(viewing.headers, origins):
-            await viewing.close(FORBIDDEN, "origin")
-            return
-        if hub is None or hub.viewers >= max_viewers:
-            await viewing.close(TOO_MANY, "no stream" if hub is None else "too many viewers")
-            return
-        await viewing.accept()
-        viewer = hub.join()
+    async def pads(request: Request) -> Response:
+        """What a live match's viewer has missed, see `Hub.pads`."""
+        asked = {k: request.query_params.get(k, "") for k in ("world", "match", "first")}
+        found = [h for h in hubs if str(h.world) == asked["world"]]
         try:
-            await _serve(viewing, viewer)
-        finally:
-            hub.leave(viewer)
+            if not found:
+                raise AwmError("nothing is live there")
+            body = found[0].pads(asked["match"], asked["first"])
+        except AwmError as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        return Response(body, media_type="application/octet-stream")
+
+    def streaming(hub: Hub | None) -> Callable[[WebSocket], Any]:
+        async def stream(viewing: WebSocket) -> None:
+            if not allowed_origin(viewing.headers, origins):
+                await viewing.close(FORBIDDEN, "origin")
+                return
+            if hub is None or hub.viewers >= max_viewers:
+                await viewing.close(TOO_MANY, "no stream" if hub is None else "too many viewers")
+                return
+            await viewing.accept()
+            viewer = hub.join()
+            try:
+                await _serve(viewing, viewer)
+            finally:
+                hub.leave(viewer)
+
+        return stream
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        if hub is not None:
-            hub.attach()
+        for each in hubs:
+            each.attach()
         if broadcast is not None:
             broadcast.start()
         yield
@@ -149,8 +168,10 @@ def make_app(
             Route("/api/record", answering(library.record, "name")),
             Route("/api/cartridge", answering(offered.payload, "hash", "context")),
             Route("/api/policy", answering(offered.policy, "hash", "name")),
-            WebSocketRoute("/", stream),
-            WebSocketRoute("/ws", stream),
+            Route("/api/pads", pads),
+            WebSocketRoute("/", streaming(hub)),
+            WebSocketRoute("/ws", streaming(hub)),
+            WebSocketRoute("/ws/beside", streaming(beside)),
             Mount("/static", StaticFiles(directory=str(STATIC))),
         ],
         middleware=[

@@ -119,6 +119,50 @@ def test_keys(visit: Open, place: str) -> None:
     assert not page.locator("dialog.help").is_visible()
 
 
+def test_sound_is_off_until_m_and_then_heard(visit: Open, place: str) -> None:
+    page = visit(f"{place}/?match=short.json&frame=90")
+    shown(page)
+    page.evaluate(
+        """() => {
+          const { sound } = awm;
+          sound.heard = [];
+          sound.blow = (damage) => sound.heard.push(damage);
+        }"""
+    )
+
+    def pass_the_hit() -> list[float]:
+        """Plays over frame 100, where player 0 is hit for 10 percent."""
+        page.evaluate("() => { awm.playback.seek(90); awm.playback.playing = true; }")
+        page.wait_for_function("() => awm.playback.shown > 110")
+        return page.evaluate("() => awm.sound.heard")
+
+    assert page.evaluate("() => [awm.sound.on, awm.sound.audio === undefined]") == [False, True]
+    assert pass_the_hit() == []
+    page.keyboard.press("m")
+    page.wait_for_function("() => awm.sound.on && awm.sound.audio.state === 'running'")
+    assert "on" in (page.locator(".deck .sound").get_attribute("class") or "").split()
+    page.evaluate("() => { awm.playback.speed = 0.25; }")
+    assert pass_the_hit() == [10]
+    page.keyboard.press("m")
+    page.wait_for_function("() => !awm.sound.on")
+    assert pass_the_hit() == [10]
+
+
+def test_the_heart_beats_when_the_action_changes(visit: Open, place: str) -> None:
+    page = visit(f"{place}/?match=short.json&frame=110")
+    shown(page)
+    calm, beat = page.evaluate(
+        """async () => {
+          const { pulses } = await import("/static/hud.js");
+          const { track } = awm.worlds[0];
+          return [98, 110].map((frame) => Array.from(pulses(track, 0, frame)));
+        }"""
+    )
+    # Player 0 walks until he is hit at frame 100: a flat line, then a beat of full force.
+    assert set(calm) == {0}
+    assert set(beat[:-11]) == {0} and max(beat[-11:]) == 1
+
+
 def test_a_loop_stays_in_its_range(visit: Open, place: str) -> None:
     page = visit(f"{place}/?match=short.json&frame=100")
     shown(page)
@@ -261,7 +305,7 @@ def live_app(frames: int, loop: bool = False) -> Any:
 
 
 LIVE = """() => {
-  const { live, playback } = globalThis.awm;
+  const { lives: [live] = [], playback } = globalThis.awm;
   return live?.track && [live.track.count, live.missing, live.disordered, playback.following,
     Array.from(live.track.columns.x[0].subarray(0, live.track.count))];
 }"""
@@ -300,12 +344,9 @@ def test_ten_viewers_at_once(visit: Open) -> None:
         pages = [visit(f"http://{place}/?live", viewport=small) for _ in range(10)]
         for page in pages:
             until = time.monotonic() + 60
-            while not page.evaluate("() => globalThis.awm?.live?.ended"):
+            while not page.evaluate("() => globalThis.awm?.lives?.[0].ended"):
                 assert time.monotonic() < until
                 page.wait_for_timeout(200)
             count, missing, disordered, _, _ = page.evaluate(LIVE)
-            assert (count + page.evaluate("() => awm.live.track.base"), missing, disordered) == (
-                240,
-                0,
-                0,
-            )
+            base = page.evaluate("() => awm.lives[0].track.base")
+            assert (count + base, missing, disordered) == (240, 0, 0)

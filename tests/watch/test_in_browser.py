@@ -14,17 +14,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import oracle
 from support.int_worlds import FULL, arch_of, random_frames, random_pads, random_world
+from support.oracle_run import as_oracle
 from support.serving import serving
 
 pytest.importorskip("starlette")
+import converters
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.game import digest as digests
 from awm_jax.int8.engine import NativeWorld, make_world, native_available
 from awm_jax.int8.native.image import DIMS, MAGIC, TENSORS, pack
 from awm_jax.variant import Variant
 from crank.playing import load_world, prepare
-from crank.verify import verify
+from crank.verify import read_machine, verify
 from crank.watch import machine
 from crank.watch.library import Library
 from crank.watch.server import make_app
@@ -258,6 +261,66 @@ def test_worlds_of_every_kind(visit: Open, place: Place, name: str, saturating: 
         "pads": pads.tolist(),
     }
     assert visit(place.url).evaluate(RUN, given)[0] == digests.hexdigest(wanted)
+
+
+SURE = """async ({ seed, pads }) => {
+  const { Machine } = await import("/static/machine.js");
+  const code = await (await fetch("/static/machine.wasm")).arrayBuffer();
+  const machine = await Machine.of(code, await (await fetch("/api/cartridge")).json());
+  machine.begin(seed);
+  return pads.map((pair) => { machine.step(pair); return Array.from(machine.confidence()); });
+}"""
+
+
+class Overheard(oracle.World):
+    """The plain NumPy machine, which keeps what its heads said."""
+
+    def next_frame(self, last: oracle.Frame, pads, numbers, on, logits) -> oracle.Frame:
+        self.said = numbers, logits
+        return super().next_frame(last, pads, numbers, on, logits)
+
+
+def test_how_sure_the_model_was(visit: Open, place: Place) -> None:
+    loaded = converters.load_cartridge(EMBEDDED)
+    units = machine.confidence_units(loaded)
+    seed, pads, _ = read_machine(place.played, loaded.world.cfg)
+    pads = pads[:8]
+    twin = Overheard(jax.tree.map(np.asarray, loaded.world.params), loaded.world.arch)
+    twin.reset(as_oracle(seed))
+    given = {"seed": place.played["machine"]["seed"], "pads": pads.tolist()}
+    rows = np.array(visit(place.url).evaluate(SURE, given)).reshape(len(pads), 2, 5)
+    vocab = loaded.world.cfg.action_vocab
+    for row, pair in zip(rows, pads, strict=True):
+        twin.step(pair)
+        numbers, logits = twin.said
+        for player in (0, 1):
+            own = logits[player * vocab : (player + 1) * vocab] * units["action"]
+            likely = np.exp(own - own.max()) / np.exp(own - own.max()).sum()
+            # Core and velocity of both, then hitlag, stocks, combo and hitstun of each.
+            hit = numbers[2 * 4 + 2 * 5 + 4 * player + 1] * units["hit"]
+            first, second = np.sort(likely)[[-1, -2]]
+            wanted = [first, likely.argmax(), second, 1 / (1 + np.exp(-hit))]
+            np.testing.assert_allclose(row[player][[0, 1, 2, 4]], wanted, rtol=1e-5)
+            assert likely[int(row[player][3])] == pytest.approx(second, rel=1e-5)
+
+
+def test_a_hit_is_said_where_there_is_one(visit: Open, place: Place) -> None:
+    """Above one half the model says a hit, and then percent rises: the page's own numbers."""
+    page = visit(f"{place.url}/?match=match.json&frame=60")
+    proof(page)
+    said = page.evaluate(
+        """() => {
+          const { track } = awm.worlds[0];
+          const { count, first } = track.confidence;
+          const frames = Array.from({ length: count }, (_, i) => i + first);
+          return [0, 1].map((p) => frames.map((f) => [track.confidence.get("hit", p, f) > 0.5,
+            track.get("percent", p, f) > track.get("percent", p, f - 1) + 0.4,
+            track.confidence.get("action", p, f) === track.get("action_state", p, f)]));
+        }"""
+    )
+    hits, rises, same = np.array(said).transpose(2, 0, 1)
+    assert hits.shape == (2, FRAMES) and (hits == rises).all()
+    assert same.mean() > 0.9  # the game's rules decide the others
 
 
 # A game in the page.

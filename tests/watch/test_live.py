@@ -109,7 +109,7 @@ def published(frames: list[dict[str, Any]], meta: dict[str, Any]) -> list[tuple[
             super().__init__()
             self.said: list[tuple[str, Any]] = []
 
-        def publish(self, kind: str, text: str) -> None:
+        def publish(self, kind: str, text: str, match: int = 0, pads: bytes = b"") -> None:
             self.said.append((kind, json.loads(text)))
 
     hub = Heard()
@@ -296,8 +296,8 @@ def test_a_failing_match_is_told(tmp_path: Path) -> None:
 
     hub = Hub()
     broadcast = Broadcast(hub, broken, loop=True)
-    with serving(make_app(Library(), hub, broadcast)) as place, connect(f"ws://{place}/ws"):
-        until = time.monotonic() + 10
-        while broadcast.failure is None and time.monotonic() < until:
-            time.sleep(0.01)
+    app = make_app(Library(), hub, broadcast)
+    with serving(app) as place, connect(f"ws://{place}/ws") as socket:
+        told = json.loads(socket.recv(timeout=10))
+    assert told == {"type": "match_error", "error": "the match broke off"}
     assert isinstance(broadcast.failure, ValueError)

@@ -153,3 +153,9 @@ def test_playing_needs_no_file_and_takes_none() -> None:
         watch_cli.watch(None, play=True, html="out.html")
     with pytest.raises(AwmError, match="no cartridge"):
         watch_cli.watch(None, play=True, world="none")
+
+
+def test_beside_needs_something_to_play_beside() -> None:
+    for options in ({}, {"rerun": "match.json"}):
+        with pytest.raises(AwmError, match="nothing to play beside"):
+            watch_cli.serve(".", beside=EMBEDDED, **options)

@@ -1,6 +1,6 @@
 // The control deck: clock of the playback, timeline, buttons, keys, touch.
 
-import { make } from "./hud.js";
+import { make, sized } from "./hud.js";
 import { INK } from "./stage.js";
 
 export const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
@@ -134,7 +134,7 @@ export class Deck {
 
   timeline() {
     const line = make("div", "timeline");
-    this.graph = make("canvas", "graph");
+    this.graph = sized(make("canvas", "graph"));
     this.range = make("input", "scrub");
     this.range.type = "range";
     this.range.min = "0";
@@ -142,9 +142,8 @@ export class Deck {
     this.range.setAttribute("aria-label", "Frame");
     this.range.addEventListener("input", () => this.playback.seek(Number(this.range.value)));
     this.head = make("i", "head");
-    line.append(this.graph, this.head, this.range);
+    line.append(this.graph.canvas, this.head, this.range);
     this.root.append(line);
-    new ResizeObserver(() => { this.painted = null; }).observe(this.graph);
   }
 
   show(track) {
@@ -170,23 +169,23 @@ export class Deck {
     this.range.max = String(p.last);
     if (Number(this.range.value) !== p.shown) this.range.value = String(p.shown);
     const part = p.last > p.first ? (p.shown - p.first) / (p.last - p.first) : 0;
-    this.head.style.transform = `translateX(${(part * this.graph.clientWidth).toFixed(1)}px)`;
+    this.head.style.transform = `translateX(${(part * this.graph.width).toFixed(1)}px)`;
     this.paint();
   }
 
   // Both players' percent over the match, with its KOs: drawn anew only when something changed.
   paint() {
     const track = this.track;
-    if (!track || track.count < 2) return;
+    if (!track || track.count < 2 || !this.graph.width) return;
     const p = this.playback;
     const every = p.following ? 30 : 1;
-    const key = `${Math.floor(track.last / every)}:${track.base}:${p.loop}`;
+    const key = [Math.floor(track.last / every), track.base, p.loop, this.graph.width, this.graph.height].join();
     if (key === this.painted) return;
     this.painted = key;
     const dpr = Math.min(3, window.devicePixelRatio || 1);
-    const canvas = this.graph;
-    const w = (canvas.width = Math.max(1, Math.round(canvas.clientWidth * dpr)));
-    const h = (canvas.height = Math.max(1, Math.round(canvas.clientHeight * dpr)));
+    const { canvas, width, height } = this.graph;
+    const w = (canvas.width = Math.max(1, Math.round(width * dpr)));
+    const h = (canvas.height = Math.max(1, Math.round(height * dpr)));
     const ctx = canvas.getContext("2d");
     const X = (frame) => ((frame - track.base) / Math.max(1, track.last - track.base)) * w;
     if (p.loop && p.loop[1] !== null) {

@@ -11,6 +11,16 @@ export function make(tag, className, text) {
   return element;
 }
 
+// A canvas with its size in the page, which is not asked for at every picture: that lays it out anew.
+export function sized(canvas) {
+  const kept = { canvas, width: 0, height: 0 };
+  new ResizeObserver(([entry]) => {
+    kept.width = entry.contentRect.width;
+    kept.height = entry.contentRect.height;
+  }).observe(canvas);
+  return kept;
+}
+
 // Set only what changed: most frames change little.
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -43,12 +53,12 @@ class Panel {
     this.shield = make("i", "fill");
     const bar = make("div", "bar");
     bar.append(this.shield);
-    this.heart = make("canvas", "heart");
+    this.heart = sized(make("canvas", "heart"));
     const middle = make("div", "vital");
     const right = make("div", "side");
     right.append(this.stocks, this.action, bar);
     middle.append(this.percent.element, right);
-    this.root.append(who, middle, this.heart);
+    this.root.append(who, middle, this.heart.canvas);
   }
 
   show(track) {
@@ -86,22 +96,25 @@ const PULSE = [0, 0.06, 0.14, 0.05, -0.18, 0.95, 1, -0.55, -0.2, 0.02, 0.12, 0.2
 const FORCE = { neutral: 0.2, movement: 0.3, aerial: 0.35, attack: 0.62, special: 0.62, damage: 1, grab: 0.6, grabbed: 0.9, dead: 1.2, broken: 1.2 };
 const SPAN = 200;
 
-// The heart: a beat at each change of action, its force by what the action is.
-export function pulseAt(track, player, frame) {
-  let value = 0;
-  for (let k = 0; k < PULSE.length; k++) {
-    const at = frame - k;
-    if (at <= track.base) break;
+// The heart over the last SPAN frames: a beat at each change of action, its force by what it is.
+export function pulses(track, player, frame) {
+  const values = new Float32Array(SPAN + 1);
+  const first = frame - SPAN;
+  for (let at = Math.max(track.base + 1, first - PULSE.length + 1); at <= frame; at++) {
     const action = track.get("action_state", player, at);
-    if (action !== track.get("action_state", player, at - 1)) value += PULSE[k] * (FORCE[categoryOf(action)] ?? 0.4);
-    else if (categoryOf(action) === "dead" && at - track.base > track.seeds) value += 0.11 * Math.sin(at * 1.9 + k);
+    const kind = categoryOf(action);
+    const beats = action !== track.get("action_state", player, at - 1);
+    if (!beats && (kind !== "dead" || at - track.base <= track.seeds)) continue;
+    for (let k = Math.max(0, first - at); k < PULSE.length && at + k <= frame; k++) {
+      values[at + k - first] += beats ? PULSE[k] * (FORCE[kind] ?? 0.4) : 0.11 * Math.sin(at * 1.9 + k);
+    }
   }
-  return Math.max(-1, Math.min(1.25, value));
+  return values.map((value) => Math.max(-1, Math.min(1.25, value)));
 }
 
-function drawHeart(canvas, track, player, frame) {
+function drawHeart({ canvas, width, height }, track, player, frame) {
   const dpr = Math.min(3, window.devicePixelRatio || 1);
-  const w = Math.round(canvas.clientWidth * dpr), h = Math.round(canvas.clientHeight * dpr);
+  const w = Math.round(width * dpr), h = Math.round(height * dpr);
   if (!w || !h) return;
   if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
   const ctx = canvas.getContext("2d");
@@ -114,15 +127,15 @@ function drawHeart(canvas, track, player, frame) {
   ctx.lineWidth = 1.6 * dpr;
   ctx.lineJoin = "round";
   ctx.beginPath();
+  const end = w - 4 * dpr;
   let y = middle;
-  for (let k = SPAN; k >= 0; k--) {
-    const x = w - 4 * dpr - (k / SPAN) * (w - 4 * dpr);
-    y = middle - pulseAt(track, player, frame - k) * h * 0.5;
-    if (k === SPAN) ctx.moveTo(x, y); else ctx.lineTo(x, y);
-  }
+  pulses(track, player, frame).forEach((value, i) => {
+    y = middle - value * h * 0.5;
+    ctx.lineTo((i / SPAN) * end, y);
+  });
   ctx.stroke();
   ctx.fillStyle = "#ffffff";
-  ctx.beginPath(); ctx.arc(w - 4 * dpr, y, 2.2 * dpr, 0, 7); ctx.fill();
+  ctx.beginPath(); ctx.arc(end, y, 2.2 * dpr, 0, 7); ctx.fill();
 }
 
 export class Hud {

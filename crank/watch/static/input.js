@@ -16,7 +16,10 @@ export const CONTROLS = [
 ];
 
 export class Input {
-  constructor() {
+  // `touch`: a TouchPad, or nothing.
+  constructor(touch = null) {
+    this.touch = touch;
+    touch?.release();
     this.down = new Set();
     this.keydown = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || !this.knows(event.code)) return;
@@ -43,6 +46,7 @@ export class Input {
   pad() {
     const pad = new Int32Array(8);
     this.keyboard(pad);
+    if (this.touch) fromTouch(this.touch, pad);
     const gamepad = Array.from(navigator.getGamepads?.() ?? []).find((g) => g?.connected);
     if (gamepad) fromGamepad(gamepad, pad);
     return pad;
@@ -68,6 +72,13 @@ export class Input {
 function press(pad, name) {
   const [field, bit] = BUTTON[name];
   pad[field] |= 1 << bit;
+}
+
+function fromTouch({ stick, held }, pad) {
+  const at = held.has("c") ? 2 : 0;
+  if (stick[0] || stick[1]) pad.set(stick, at);
+  for (const name of held) if (name in BUTTON) press(pad, name);
+  if (held.has("r")) pad[5] = 255;
 }
 
 // A gamepad of the standard layout; the stronger of it and the keyboard counts.

@@ -7,7 +7,7 @@ const FALLBACK = { name: "", ground_y: 0, ground_x_range: [-85.57, 85.57], platf
 const AGAIN = [500, 1000, 2000, 5000];
 
 export class Live {
-  // `on` has start(track), end(message), state(text).
+  // `on` has start(track, message), frame(entry), end(message), fail(text), state(text).
   constructor(url, on) {
     this.url = url;
     this.on = on;
@@ -42,6 +42,7 @@ export class Live {
     if (Array.isArray(content)) content.forEach((entry) => this.frame(entry));
     else if (content?.type === "match_start") this.begin(content);
     else if (content?.type === "match_end") { this.ended += 1; this.on.end(content); }
+    else if (content?.type === "match_error") this.on.fail(String(content.error));
     else this.frame(content);
   }
 
@@ -50,7 +51,7 @@ export class Live {
       label: String(p?.label ?? characterName(p?.character)), character: Number(p?.character ?? 0),
       agent: String(p?.agent ?? ""), rating: String(p?.rating ?? ""),
     }));
-    this.track = new Track({ name: `match ${message.match_id}`, mode: String(message.mode ?? "live"),
+    this.track = new Track({ name: String(message.name ?? `match ${message.match_id}`), mode: String(message.mode ?? "live"),
       stage: message.stage_geometry ?? { ...FALLBACK }, players: pair, seeds: Number(message.seed_frames ?? 0), first: Number(message.first_frame ?? 0) });
     this.track.limit = Number(message.max_frames) || undefined;
     this.expected = null;
@@ -69,6 +70,7 @@ export class Live {
       this.expected = number + 1;
     }
     this.track.append(entry);
+    this.on.frame(entry);
     for (const event of entry.events ?? []) this.track.events.push(event);
   }
 }

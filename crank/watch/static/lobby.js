@@ -18,21 +18,22 @@ export async function lobby(root) {
   if (!answer.ok) throw new Error(await sentence(answer));
   const found = await answer.json();
   const shelves = make("div", "shelves");
+  const now = make("div", "now");
   const live = section("Live", found.live ? "" : "Nothing is being played. awm serve --world WORLD starts a match.");
   if (found.live) {
     const link = make("a", "entry live-entry");
-    link.href = "?live";
+    link.href = found.beside ? "?live&beside" : "?live";
     link.append(make("b", "", "On air"), make("span", "", found.live));
     live.append(link);
   }
-  shelves.append(live);
 
   const play = section("Play");
   const controller = make("a", "entry play-entry");
   controller.href = "?play";
   controller.append(make("b", "", "Take a controller"), make("span", "", "in this page"));
   play.append(controller);
-  shelves.append(play);
+  now.append(live, play);
+  shelves.append(now);
 
   const recorded = section("Recorded", found.matches.length ? "" : "No recordings here. awm play writes one: match.json.");
   const picked = new Set();
@@ -60,6 +61,7 @@ export async function lobby(root) {
   shelves.append(recorded);
 
   const ladder = section("Ladder", found.ladder.length ? "" : "No ladder.json in this folder.");
+  ladder.classList.add("ladder");
   if (found.ladder.length) {
     const table = make("table");
     const head = make("tr");

@@ -4,7 +4,7 @@ import { KEYS } from "./track.js";
 
 export const UNIT = 65536;
 const PARTS = ["cont", "binary", "ints", "stage", "pads", "next", "digest"];
-const SHAPE = ["frames", "cont", "binary", "ints"];
+const SHAPE = ["frames", "cont", "binary", "ints", "actions"];
 const SCRIPTED = ["noop", "hold-forward", "random"];
 const BY_POLICY = SCRIPTED.length;
 const PAD = 8;
@@ -12,6 +12,10 @@ const PAD = 8;
 export function fromBase64(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }
+
+// What `confidence` says of each of two players, one number each.
+export const SURE = ["likely", "action", "next", "nextAction", "hit"];
+const FAINT = -25; // a logit so far below the best adds nothing to the sum
 
 // Values of a frame as they are recorded: KEYS of player 0, of player 1, the stage.
 export const WIDTH = 2 * KEYS.length + 1;
@@ -34,6 +38,7 @@ export class Machine {
       return [array, (2 * last + player) * this.shape[array] + column];
     }));
     this.agents = [null, null];
+    this.units = cartridge.confidence;
   }
 
   // Bytes into the machine's memory: where they lie, how many.
@@ -111,6 +116,29 @@ export class Machine {
       for (const [array, place] of places) out[at++] = this.part(array)[place - 2 * back * this.shape[array]] * (array === "cont" ? 1 : UNIT);
     }
     out[at] = this.part("stage")[k];
+    return out;
+  }
+
+  // How sure the network was of the frame just made: the probability of the action that it chose, of
+  // the next best, and of a hit (-1 where it says none). For viewers: nothing of it enters the match.
+  confidence(out = new Float32Array(2 * SURE.length)) {
+    const { actions } = this.shape;
+    const logits = new Int32Array(this.exports.memory.buffer, this.exports.logits(), 2 * actions);
+    for (let player = 0; player < 2; player++) {
+      const own = logits.subarray(player * actions, (player + 1) * actions);
+      let best = 0, next = -1;
+      for (let i = 1; i < actions; i++) {
+        if (own[i] > own[best]) { next = best; best = i; } else if (next < 0 || own[i] > own[next]) next = i;
+      }
+      let sum = 0;
+      for (const logit of own) {
+        const below = (logit - own[best]) * this.units.action;
+        if (below > FAINT) sum += Math.exp(below);
+      }
+      const beside = Math.exp((own[next] - own[best]) * this.units.action) / sum;
+      const hit = this.units.hit === null ? -1 : 1 / (1 + Math.exp(-this.exports.hit(player) * this.units.hit));
+      out.set([1 / sum, best, beside, next, hit], player * SURE.length);
+    }
     return out;
   }
 

@@ -12,6 +12,8 @@ import { Live } from "./live.js";
 import { lobby, sentence } from "./lobby.js";
 import { Proof } from "./proof.js";
 import { Session } from "./play.js";
+import { Input } from "./input.js";
+import { TouchPad } from "./touch.js";
 import { afterPanel, controlsLine, setupPanel } from "./setup.js";
 
 const TITLE = "AUTONOMOUS WORLD MODEL";
@@ -54,7 +56,7 @@ class Cabinet {
     this.heading = make("div", "heading");
     this.tag = make("span", "mode-tag");
     this.what = make("span", "what");
-    this.proofs = [0, 1].map(() => new Proof((frame) => { this.playback.playing = false; this.playback.seek(frame); }));
+    this.proofs = [0, 1].map(() => new Proof((frame) => { this.playback.playing = false; this.playback.seek(frame); }, () => { if (this.mode === "xray") this.drawn = null; }));
     this.heading.append(this.tag, ...this.proofs.map((p) => p.root), this.what);
     header.append(home, this.heading);
     this.screen = make("div", "screen");
@@ -73,7 +75,7 @@ class Cabinet {
       help: () => (this.help.open ? this.help.close() : this.help.showModal()),
       close: () => this.help.close(),
       follow: () => { this.playback.following = true; },
-      streaming: () => Boolean(this.live),
+      streaming: () => Boolean(this.lives),
       event: (by) => this.toEvent(by),
     });
     this.ticker = new Ticker((frame) => this.playback.seek(frame));
@@ -87,7 +89,11 @@ class Cabinet {
     close.addEventListener("click", () => this.help.close());
     this.help.append(make("h2", "", "Keys"), list, close);
     this.deck.root.append(controlsLine());
-    root.append(header, middle, this.deck.root, this.help);
+    this.touch = new TouchPad(() => { if (this.playing) this.endPlay("interrupted"); });
+    root.append(header, middle, this.touch.root, this.deck.root, this.help);
+    const fingers = () => { root.dataset.touch = ""; };
+    if (matchMedia("(pointer: coarse)").matches) fingers();
+    addEventListener("pointerdown", (event) => { if (event.pointerType === "touch") fingers(); });
     this.root = root;
     root.dataset.mode = this.mode;
     for (const over of [this.panel, this.banner]) over.addEventListener("click", (event) => event.stopPropagation());
@@ -113,7 +119,7 @@ class Cabinet {
   show(tracks, { attract = false, following = false } = {}) {
     this.attract = attract;
     this.panel.replaceChildren();
-    for (const proof of this.proofs) proof.end();
+    if (attract) for (const proof of this.proofs) proof.end();
     this.root.dataset.state = attract ? "attract" : "match";
     this.root.dataset.worlds = String(tracks.length);
     while (this.worlds.length > tracks.length) this.worlds.pop().root.remove();
@@ -131,6 +137,7 @@ class Cabinet {
       const world = this.worlds[i];
       world.track = track;
       world.scene.show(track);
+      world.scene.named = tracks.length > 1;
       world.hud.show(track);
       const [a, b] = track.players;
       world.canvas.setAttribute("aria-label", `${a.label} against ${b.label}${track.stage.name ? ` on ${track.stage.name}` : ""}`);
@@ -152,7 +159,7 @@ class Cabinet {
   describe(tracks) {
     const [track] = tracks;
     const kinds = { replay: ["Real game", "real"], "agent-vs-agent": ["Model output", "model"], autoregressive: ["Model output", "model"], "played-here": ["You play", "model"], attract: ["Attract", "idle"] };
-    const [text, kind] = this.live && !this.attract ? ["Live", "on-air"] : (kinds[track.mode] ?? ["Recording", "real"]);
+    const [text, kind] = this.lives && !this.attract ? ["Live", "on-air"] : (kinds[track.mode] ?? ["Recording", "real"]);
     this.tag.textContent = text;
     this.tag.className = `mode-tag ${kind}`;
     const names = tracks.map((t) => t.players.map((p) => p.label).join(" vs ")).filter((n, i, all) => all.indexOf(n) === i);
@@ -187,7 +194,8 @@ class Cabinet {
     const p = this.playback;
     if (this.worlds.length) {
       p.first = Math.min(...this.worlds.map((w) => w.track.base));
-      p.last = Math.max(...this.worlds.map((w) => w.track.last));
+      // Live worlds are shown as far as the slowest of them has come.
+      p.last = Math[this.lives ? "min" : "max"](...this.worlds.map((w) => w.track.last));
       if (p.last >= 0) this.paint(seconds);
     }
     requestAnimationFrame((next) => this.tick(next));
@@ -232,8 +240,8 @@ class Cabinet {
   prove(tracks, names) {
     tracks.forEach((track, i) => {
       this.proofs[i].letter = tracks.length > 1 ? `${"AB"[i]} ` : "";
-      if (track.proof && names.length === tracks.length) this.proofs[i].check(names[i], track.proof);
-      else if (track.mode === "agent-vs-agent") this.proofs[i].say({ state: "unknown", text: "Only a cartridge's match, which the integer machine played, can be computed again." });
+      if (track.proof && names.length === tracks.length) this.proofs[i].check(names[i], track);
+      else this.proofs[i].none(track);
     });
   }
 
@@ -251,7 +259,7 @@ class Cabinet {
   async play(choice) {
     if (choice.trained) choice.policy = await binary(`api/policy?${new URLSearchParams({ hash: this.cartridge.hash, name: choice.agent })}`);
     const [seed] = crypto.getRandomValues(new Uint32Array(1));
-    this.session = await Session.of(this.code, this.cartridge, choice, seed);
+    this.session = await Session.of(this.code, this.cartridge, choice, seed, new Input(this.touch));
     this.show([this.session.track], { following: true });
     document.activeElement?.blur();
     this.say("");
@@ -277,28 +285,48 @@ class Cabinet {
     this.banner.append(this.after);
   }
 
-  follow(url) {
+  // Live matches, one from each stream, shown together from their common start on.
+  follow(urls) {
     let after;
+    const begun = urls.map(() => null), ended = urls.map(() => null);
     this.insertCoin("CONNECTING");
-    this.live = new Live(url, {
+    this.lives = urls.map((url, i) => new Live(url, {
       start: (track, message) => {
         clearTimeout(after);
-        this.show([track], { following: true });
+        begun[i] = { track, id: message.match_id };
+        ended[i] = null;
+        this.proofs[i].letter = urls.length > 1 ? `${"AB"[i]} ` : "";
+        if (message.proof) this.proofs[i].follow(message, track);
+        else this.proofs[i].none(track);
+        if (begun.some((match) => match?.id !== message.match_id)) return;
+        this.show(begun.map((match) => match.track), { following: true });
         this.say(`${short(track.players[0].label)} VS ${short(track.players[1].label)}`, track.stage.name, "versus");
         after = setTimeout(() => this.say(""), message.type ? 3000 : 0);
       },
+      frame: (entry) => this.proofs[i].frame(entry),
       end: (message) => {
+        this.proofs[i].close(message);
+        ended[i] = result(begun[i]?.track, message);
+        if (ended.includes(null)) return;
         clearTimeout(after);
-        const winner = message.winner === null || message.winner === undefined ? "NO WINNER" : `${short(this.worlds[0].track.players[message.winner]?.label ?? "")} WINS`;
-        this.say(winner, `${message.reason === "ko" ? "by KO" : "on time"}, stocks ${message.final_stocks?.join(" to ") ?? ""}`, "result");
+        const [{ who, how }] = ended;
+        if (ended.length === 1) this.say(who, how, "result");
+        else this.say("MATCH OVER", ended.map((e, k) => `${"AB"[k]} ${e.who}, ${e.how}`).join("; "), "result");
         after = setTimeout(() => this.insertCoin("NEXT MATCH SOON"), 5000);
       },
+      fail: (text) => { clearTimeout(after); this.fail(text); },
       state: (state) => {
         if (state === "waiting" && this.attract) this.say(TITLE, "WAITING FOR A MATCH", "coin");
         if (state === "lost") { clearTimeout(after); this.insertCoin("CONNECTION LOST, TRYING AGAIN"); }
       },
-    });
+    }));
   }
+}
+
+function result(track, message) {
+  const winner = track?.players[message.winner];
+  const how = `${message.reason === "ko" ? "by KO" : "on time"}, stocks ${message.final_stocks?.join(" to ") ?? ""}`;
+  return { who: winner ? `${short(winner.label)} WINS` : "NO WINNER", how };
 }
 
 function short(name) {
@@ -356,7 +384,8 @@ async function main() {
     } else if (query.has("play")) {
       await cabinet.choose();
     } else if (query.has("live")) {
-      cabinet.follow(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+      const stream = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
+      cabinet.follow(query.has("beside") ? [stream, `${stream}/beside`] : [stream]);
     } else {
       cabinet.insertCoin();
       cabinet.root.dataset.page = "lobby";

@@ -2,7 +2,7 @@
 
 import { Machine, UNIT, WIDTH, frameOf } from "./machine.js";
 import { KEYS, Track, characterName } from "./track.js";
-import { Input } from "./input.js";
+import { Confidence } from "./confidence.js";
 
 const SECOND = 60;
 const MOST_AT_ONCE = 4; // frames that are made up for in one picture; a slower browser plays slower
@@ -10,10 +10,11 @@ export const EIGHT_MINUTES_LONG = 28800;
 const [PERCENT, STOCKS] = ["percent", "stocks"].map((key) => KEYS.indexOf(key));
 const LEAST_HIT = UNIT / 2;
 
-// `choice`: {seat, characters, stage, agent, policy?: bytes}; `cartridge`: what api/cartridge answers.
+// `choice`: {seat, characters, stage, agent, policy?: bytes}; `cartridge`: what api/cartridge answers;
+// `input`: what the person presses.
 export class Session {
-  static async of(code, cartridge, choice, seed) {
-    const session = new Session(cartridge, choice, seed);
+  static async of(code, cartridge, choice, seed, input) {
+    const session = new Session(cartridge, choice, seed, input);
     session.machine = await Machine.of(code, cartridge);
     session.machine.seat(1 - choice.seat, choice.policy ?? choice.agent);
     session.machine.begin(session.start, seed, 0);
@@ -21,8 +22,8 @@ export class Session {
     return session;
   }
 
-  constructor(cartridge, choice, seed) {
-    Object.assign(this, { cartridge, choice, seed, outcome: null, played: 0, owed: 0 });
+  constructor(cartridge, choice, seed, input) {
+    Object.assign(this, { cartridge, choice, seed, input, outcome: null, played: 0, owed: 0 });
     this.start = seedOf(cartridge, choice);
     this.pads = [];
     this.frames = [];
@@ -31,7 +32,7 @@ export class Session {
     if (labels[0] === labels[1]) labels.forEach((label, i) => { labels[i] = `${label} ${i + 1}`; });
     const players = choice.characters.map((character, i) => ({ label: labels[i], character, agent: this.agent(i), rating: "" }));
     this.track = new Track({ name: "your match", mode: "played-here", stage: this.stage, players, seeds: cartridge.context_len });
-    this.input = new Input();
+    this.track.confidence = new Confidence();
   }
 
   agent(player) {
@@ -51,6 +52,7 @@ export class Session {
     this.pads.push(machine.padBytes());
     this.played += 1;
     this.keep(machine.values());
+    this.track.confidence.put(this.track.last, machine.confidence());
     const last = this.frames.at(-1);
     const out = [0, 1].some((p) => last[p * KEYS.length + STOCKS] < UNIT / 2);
     if (out) this.end("ko");

@@ -1,11 +1,12 @@
 // One world on one canvas: camera, stage, fighters, effects, in the chosen look.
 
 import { Camera } from "./camera.js";
-import { INK, drawBackdrop, drawStage } from "./stage.js";
+import { INK, SLIM, drawBackdrop, drawStage } from "./stage.js";
 import { drawAura, drawBody, drawSwoosh, drawWire, figure, rgba } from "./fighter.js";
 import { drawDust, drawEvents, drawTrail, shakeAt } from "./effects.js";
 import { drawExtents, drawReadout, drawVectors } from "./xray.js";
 import { FIELDS_FROM, TALL, drawFields } from "./fields.js";
+import { OVERLAYS } from "./overlays.js";
 
 export const MODES = { wire: "W", character: "C", data: "D", xray: "X" };
 const FLASH = 3; // frames for which a blow shows white
@@ -18,12 +19,14 @@ export class Scene {
     this.canvas = canvas;
     this.ctx = canvas.getContext("2d", { alpha: false });
     this.lift = 0;
+    this.named = false; // its name stands at the top
     this.stale = true;
     new ResizeObserver(() => { this.stale = true; }).observe(canvas);
   }
 
   show(track) {
     this.track = track;
+    this.stale = true;
     this.camera = new Camera(track);
   }
 
@@ -48,7 +51,7 @@ export class Scene {
     const [sx, sy] = calm ? [0, 0] : shakeAt(this.track, frame);
     const mx = w / 2 + sx * this.px, my = (h * (1 - lift)) / 2 + sy * this.px;
     return {
-      w, h, scale, cx, cy, px: this.px, text: this.text, font: this.font,
+      w, h, floor: h * (1 - lift), scale, cx, cy, px: this.px, text: this.text, font: this.font,
       X: (x) => mx + (x - cx) * scale,
       Y: (y) => my - (y - cy) * scale,
     };
@@ -71,6 +74,7 @@ export class Scene {
     if (mode !== "data") drawEvents(ctx, view, track, frame, calm);
     if (mode === "xray") this.legend(view);
     if (mode === "data") drawFields(ctx, view, track, frame, this.lift);
+    if (tags) for (const { modes, draw } of OVERLAYS) if (modes.includes(mode)) draw(ctx, view, track, frame, calm);
   }
 
   gone(player, frame) {
@@ -138,16 +142,19 @@ export class Scene {
   legend(view) {
     const { ctx } = this;
     const s = view.text;
+    const slim = view.w < SLIM * s;
+    const rows = [["VELOCITY", INK.cyan], ["KNOCKBACK", INK.red], [slim ? "HURT (EST.)" : "HURT EXTENT (ESTIMATE)", "#fde047"],
+      [slim ? "STRIKE (EST.)" : "STRIKE EXTENT (ESTIMATE)", "#fb7185"], ["GROUND DIAMOND", INK.violet]];
     ctx.font = `${10.5 * s}px ${view.font}`;
     ctx.textAlign = "left";
     ctx.textBaseline = "middle";
-    const rows = [["VELOCITY", INK.cyan], ["KNOCKBACK", INK.red], ["HURT EXTENT (ESTIMATE)", "#fde047"], ["STRIKE EXTENT (ESTIMATE)", "#fb7185"], ["GROUND DIAMOND", INK.violet]];
     rows.forEach(([name, color], i) => {
-      const y = (18 + i * 17) * s;
+      const column = slim ? i % 2 : 0;
+      const x = 14 * s + column * (view.w / 2), y = ((this.named && slim ? 36 : 18) + (slim ? Math.floor(i / 2) : i) * 16) * s;
       ctx.fillStyle = color;
-      ctx.fillRect(14 * s, y - 4 * s, 8 * s, 8 * s);
+      ctx.fillRect(x, y - 4 * s, 8 * s, 8 * s);
       ctx.fillStyle = "#cbd5e1";
-      ctx.fillText(name, 28 * s, y);
+      ctx.fillText(name, x + 14 * s, y);
     });
   }
 }

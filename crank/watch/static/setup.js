@@ -50,7 +50,7 @@ export function setupPanel(cartridge, start, before = {}) {
   );
   const go = make("button", "go", "Fight");
   go.type = "submit";
-  form.append(make("h1", "", "Take a controller"), fields, go, controlsLine(), make("p", "note", "Keyboard or gamepad. Your browser computes every frame; nothing is sent anywhere."));
+  form.append(make("h1", "", "Take a controller"), fields, go, controlsLine(), make("p", "note", "Keyboard, gamepad or fingers. Your browser computes every frame; nothing is sent anywhere."));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const value = (name) => form.elements.namedItem(name).value;

@@ -5,6 +5,7 @@ export const INK = {
   violet: "#a78bfa", amber: "#f59e0b", green: "#22c55e", white: "#f8fafc", dim: "#7c8aa0",
   players: ["#2ee77a", "#ffb020"],
 };
+export const SLIM = 430; // points of width, below which what is written over the stage is put together
 export const TONES = {
   neutral: "#cbd5e1", movement: "#22d3ee", aerial: "#a78bfa", attack: "#fb7185", damage: "#fbbf24",
   shield: "#4ade80", dodge: "#4ade80", tech: "#4ade80", grab: "#f472b6", grabbed: "#f472b6",
@@ -76,25 +77,25 @@ export function drawStage(ctx, view, stage, detailed) {
   fill.addColorStop(1, "rgba(8,10,18,0)");
   ctx.fillStyle = fill;
   ctx.fill();
-  ctx.save();
-  ctx.clip();
+  // Ribs and layers end at its sides; a clip would cost more than all the rest.
   ctx.lineWidth = px;
-  for (let i = 0; i <= 12; i++) {
+  ctx.strokeStyle = "rgba(103,232,249,0.13)";
+  ctx.beginPath();
+  for (let i = 1; i < 12; i++) {
     const f = i / 12;
-    ctx.strokeStyle = "rgba(103,232,249,0.13)";
-    ctx.beginPath();
     ctx.moveTo(l + (r - l) * f, top);
     ctx.lineTo(l + inset + (r - l - 2 * inset) * f, deep);
-    ctx.stroke();
   }
+  ctx.stroke();
   for (const d of [7, 13, 20, 28, 37]) {
+    const y = Y(stage.ground_y - d);
+    const side = 3 * scale + ((d - 7) / 35) * (inset - 3 * scale);
     ctx.strokeStyle = `rgba(103,232,249,${0.16 - d * 0.0035})`;
     ctx.beginPath();
-    ctx.moveTo(l, Y(stage.ground_y - d));
-    ctx.lineTo(r, Y(stage.ground_y - d));
+    ctx.moveTo(l + side, y);
+    ctx.lineTo(r - side, y);
     ctx.stroke();
   }
-  ctx.restore();
   neon(ctx, view, l, top, r, top, "226,232,240", 2.2);
   for (const [x, dir] of [[l, 1], [r, -1]]) {
     neon(ctx, view, x, top, x + dir * 3 * scale, Y(stage.ground_y - 7), "34,211,238", 1.6);

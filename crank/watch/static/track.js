@@ -12,6 +12,7 @@ export class Track {
   constructor({ name, mode, stage, players, first = 0, seeds = 0, count = 0, events = [], facts = {}, proof = null }) {
     Object.assign(this, { name, mode, stage, players, first, seeds, count, facts, proof });
     this.events = events;
+    this.confidence = null; // how sure the model was, where somebody computes that
     this.base = 0; // number of the oldest frame that is kept
     this.size = 0; // frames there is room for
     this.columns = {};
