@@ -187,6 +187,18 @@ def norm(
     return clamp(rsh(unit * _lined_up(w, unit), shift), most)
 
 
+def stored(v: jax.Array) -> jax.Array:
+    """v itself, in memory before anything reads it.
+
+    XLA:CPU fuses what makes a value into every loop that reads it, through barriers too, and so
+    computes a head's decay anew for each of its states. It does not fuse a gather: this is one, of
+    all elements in their order.
+    """
+    flat = v.reshape(-1)
+    every = jnp.arange(flat.size, dtype=jnp.int32)
+    return flat.at[every].get(mode="promise_in_bounds").reshape(v.shape)
+
+
 def as_int32(values) -> np.ndarray:
     """Python or NumPy integers as an int32 array; refuses what does not fit."""
     wide = np.asarray(values, np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from awm_jax.fp32.mamba2 import CONV_WIDTH
 from awm_jax.int8 import fixed
@@ -87,12 +88,14 @@ def scan_step(
 
     b = clamp(rsh(bc[:n] * p.b_m, p.b_s), B_MAX)
     c = clamp(rsh(bc[n:] * p.c_m, p.c_s), c_max(n))
+    decay, u, b, c = (fixed.stored(v) for v in (decay, u, b, c))
     new = h.astype(jnp.int32) * decay[:, None, None] + u[:, :, None] * b[None, None, :]
-    new = rsh(new, 15)
-    acc = jnp.sum(new * c[None, None, :], axis=-1, dtype=jnp.int32)
+    new = rsh(new, 15).astype(jnp.int16)
+    dims = (((2,), (0,)), ((), ()))
+    acc = lax.dot_general(new, c.astype(jnp.int16), dims, preferred_element_type=jnp.int32)
     y = requant(acc, p.out.a[:, None], p.out.m[:, None])
     y = clamp16(y + rsh(x * p.skip_m[:, None], p.skip_s))
-    return y, new.astype(jnp.int16)
+    return y, new
 
 
 def layer_step(
@@ -126,10 +129,11 @@ def trunk_step(
 ) -> tuple[TrunkState, jax.Array]:
     """One frame's codes -> the new state and the final norm's output, (d_model,) wide codes."""
     x = mixed(params.frame_proj, wide, narrow)
-    ssm, conv = state.ssm, state.conv
-    for i, layer in enumerate(params.layers):
-        x, h, window = layer_step(layer, params.tables, arch, x, ssm[i], conv[i])
-        ssm, conv = ssm.at[i].set(h), conv.at[i].set(window)
+    states, windows = [], []
+    for layer, h, window in zip(params.layers, state.ssm, state.conv, strict=True):
+        x, h, window = layer_step(layer, params.tables, arch, x, h, window)
+        states.append(h)
+        windows.append(window)
     norm = params.final_norm
     out = fixed.norm(x, norm.eps, norm.w, norm.shift, params.tables.rsqrt, fixed.WIDE_MAX)
-    return TrunkState(ssm=ssm, conv=conv), out
+    return TrunkState(ssm=jnp.stack(states), conv=jnp.stack(windows)), out

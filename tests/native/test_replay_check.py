@@ -2,66 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.int_worlds import FULL, arch_of, on_device, random_frames, random_pads, random_world
+from support.replay_cases import ARCHES, FRAMES, SANITIZE, Case, case_of, check
 
-from awm_jax.game import digest as digests
-from awm_jax.int8.native.image import DIMS, LAYER_TENSORS, MAGIC, TENSORS, pack
-from awm_jax.int8.native.match_file import match_bytes
+from awm_jax.int8.native.image import DIMS, LAYER_TENSORS, MAGIC, TENSORS
 from awm_jax.int8.native.programs import HERE, KERNEL, build, compiler
-from awm_jax.int8.params import Arch
-from awm_jax.int8.world import Int8World
-from awm_jax.variant import Variant
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
-SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-EVERYTHING = Variant(control_first=True, geometry=True, head_hidden=24)
-ARCHES = {
-    "recurrent": arch_of(),
-    "16 states": arch_of(d_state=16, n_layers=2),
-    "windowed, all flags": arch_of(FULL, recurrent=False, planes=2, variant=EVERYTHING),
-}
-FRAMES = 40
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    image: bytes
-    match: bytes
-    digest: str
-
-
-@jax.jit
-def digest_of(world: Int8World, seed, pads) -> jax.Array:
-    """The digest of a match in the XLA step."""
-
-    def body(carry, one):
-        state, number, digest = carry
-        state, frame = world.step(state, one)
-        return (state, number + 1, digests.extend(digest, world.words(frame, number))), None
-
-    start = (world.reset(seed), jnp.int32(world.context_len), digests.start())
-    return jax.lax.scan(body, start, pads)[0][2]
-
-
-@functools.cache
-def case_of(arch: Arch, saturating: bool = False) -> Case:
-    params = random_world(4, arch, saturating)
-    seed = random_frames(5, arch.cfg, arch.context_len, extreme=saturating)
-    pads = random_pads(6, FRAMES)
-    digest = np.asarray(digest_of(Int8World(on_device(params), arch), seed, jnp.asarray(pads)))
-    match = match_bytes(seed, pads, digest)
-    return Case(pack(params, arch), match, digests.hexdigest(digest))
 
 
 @pytest.fixture(scope="module", params=list(ARCHES))
@@ -77,15 +30,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("sanitized"), "awm-replay-check", SANITIZE)
-
-
-def check(program: Path, folder: Path, image: bytes, match: bytes, path: str = ""):
-    (folder / "image").write_bytes(image)
-    (folder / "match").write_bytes(match)
-    env = os.environ | ({"AWM_PATH": path} if path else {})
-    return subprocess.run(
-        [program, folder / "image", folder / "match"], capture_output=True, text=True, env=env
-    )
 
 
 @pytest.mark.parametrize("path", ["", "plain"])

@@ -36,17 +36,22 @@ def build(out: Path, name: str, flags: Sequence[str] = ()) -> Path:
     Raises:
       AwmError: there is no compiler, or it failed.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    return link(out / name, HERE / "tools" / PROGRAMS[name], flags)
+
+
+def link(program: Path, source: Path, flags: Sequence[str] = ()) -> Path:
+    """Compiles a C program and the kernel into `program` and returns it. Raises as `build`."""
     cc = compiler()
     if cc is None:
         raise AwmError("no C compiler found; install gcc or clang, or name one in CC")
-    out.mkdir(parents=True, exist_ok=True)
-    program = out / name
-    sources = [HERE / source for source in KERNEL] + [HERE / "tools" / PROGRAMS[name]]
+    sources = [*(HERE / name for name in KERNEL), source]
     done = subprocess.run(
-        [*cc, *FLAGS, *flags, "-o", program, *sources], capture_output=True, text=True
+        [*cc, *FLAGS, f"-I{HERE}", *flags, "-o", program, *sources], capture_output=True, text=True
     )
     if done.returncode:
-        raise AwmError(f"{name} did not compile: {(done.stderr.splitlines() or ['?'])[0]}")
+        errors = [line for line in done.stderr.splitlines() if "error" in line]
+        raise AwmError(f"{program.name} did not compile: {(errors or ['no error was named'])[0]}")
     return program
 
 
