@@ -2,8 +2,9 @@
 
 A block fenced as `console` or `sh` is a session: lines after `$ ` are commands (going on after a
 closing backslash), the lines below one are what it prints. The blocks of one file are run in their
-order in one empty folder. Numbers may differ, but for the digests of matches, and a line `...` stands for any lines.
-A comment on the line above a block says more about it: `<!-- long -->` (run by `make test-long`),
+order in one empty folder. Numbers may differ, but for the digests of matches, and a line `...`
+stands for any lines. A comment on the line above a block says more about it: `<!-- long -->` (run
+by `make test-long`),
 `<!-- not run: reason -->`, `<!-- exit 2 -->` (the last command ends so). `make` is run by CI.
 """
 
