@@ -279,6 +279,12 @@ def dense(weight: Weight, bias, code: float, out: np.ndarray | float, most: int 
     return Dense(weight.q, integers(bias), requant(lsb / out, bound))
 
 
+def reaching(value: np.ndarray) -> np.ndarray:
+    """A factor of `requant` raised to just below a power of two: there its output has all 16 bits,
+    elsewhere it may saturate from half of them on."""
+    return 2.0 ** np.ceil(np.log2(value)) * 0.9999
+
+
 def _norm(weight: np.ndarray, code_in: float, code_out: float) -> Norm:
     n = len(weight)
     w, shift = shared_shift(np.sqrt(n) * weight.astype(np.float64) * UNIT_NORM / code_out)
@@ -309,13 +315,13 @@ def _layer(
     code = codes.normed
     conv_in = np.maximum(ranges.conv_in[i], ranges.conv_in[i].max() * 1e-3) * HEADROOM / I16_MAX
     rows = weights[f"{key}.in_proj.weight"].scale[e : e + arch.conv_channels]
-    conv_in = not_finer(conv_in, rows * code)
+    conv = weights[f"{key}.conv1d.weight"]
+    conv_in = reaching(not_finer(conv_in, rows * code) * conv.scale / ACT) * ACT / conv.scale
     in_out = np.concatenate([np.full(e, ACT), conv_in, np.full(arch.heads, ACT)])
     bias = np.zeros(arch.in_proj_rows)
     bias[-arch.heads :] = tensors[f"{key}.dt_bias"]
     in_proj = dense(weights[f"{key}.in_proj.weight"], bias, code, in_out, arch.code_max)
 
-    conv = weights[f"{key}.conv1d.weight"]
     conv_q = conv.q[:, 0, :]
     conv_lsb = conv.scale * conv_in
     conv_bias = np.rint(tensors[f"{key}.conv1d.bias"] / conv_lsb)
