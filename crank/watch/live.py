@@ -146,7 +146,7 @@ class Hub:
         """
         if match != str(self._match):
             raise AwmError("that match is over")
-        if not first.isdecimal():
+        if not first.isdecimal() or len(first) > 9:
             raise AwmError(f"no frame {first[:20]!r}")
         return bytes(self._pads[PAD_BYTES * int(first) :])
 

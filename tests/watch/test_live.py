@@ -18,6 +18,7 @@ websockets = pytest.importorskip("websockets")
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
+from awm_jax.errors import AwmError  # noqa: E402
 from crank.watch import live  # noqa: E402
 from crank.watch.library import Library  # noqa: E402
 from crank.watch.live import RING, Broadcast, Hub, Stage, Viewer, replays  # noqa: E402
@@ -60,6 +61,27 @@ def test_who_joins_late_gets_the_start_and_the_last_frames() -> None:
         return await drain(viewer)
 
     assert asyncio.run(watch()) == ["start", list(range(1000 - RING, 1000)), 1000]
+
+
+def test_the_controllers_of_a_match_so_far() -> None:
+    async def watch() -> None:
+        hub = Hub()
+        hub.attach()
+        hub.publish("start", "{}", match=7)
+        hub.publish("frame", "1")  # a seed frame
+        for n in range(3):
+            hub.publish("frame", "2", pads=bytes([n] * 16))
+        await asyncio.sleep(0)
+        assert hub.pads("7", "1") == bytes([1] * 16 + [2] * 16)
+        assert hub.pads("7", "3") == hub.pads("7", "999999999") == b""
+        for match, first in (("6", "0"), ("7", "-1"), ("7", "9" * 5000), ("7", "")):
+            with pytest.raises(AwmError):
+                hub.pads(match, first)
+        hub.publish("start", "{}", match=8)
+        await asyncio.sleep(0)
+        assert hub.pads("8", "0") == b""
+
+    asyncio.run(watch())
 
 
 def test_a_slow_viewer_loses_the_oldest_frames_but_no_life_cycle() -> None:
