@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 WHEEL := $(VENV)/wheel
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 # What `make test` needs beside the core, and what `make lock` pins.
-TEST_EXTRAS := torch,replay,mwm,batch,gym,ladder,train,solana,serve,browser,dev
+TEST_EXTRAS := torch,replay,mwm,batch,ray,gym,ladder,train,solana,serve,browser,dev
 ALL_EXTRAS := $(TEST_EXTRAS)
 
 SOURCES := pyproject.toml hatch_build.py LICENSE README.md $(shell find awm_jax converters crank \

@@ -41,6 +41,16 @@ Slots = Annotated[
 ]
 Devices = Annotated[int | None, typer.Option(metavar="N", help="Default: all that JAX has.")]
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Play in blocks on a Ray cluster, HOST:PORT or auto; local starts one here. Its nodes "
+        "need the same files in the same places.",
+    ),
+]
+Block = Annotated[int, typer.Option(metavar="N", help="Matches of a block, with --ray.")]
+
 
 def batch(
     matches: Annotated[int, typer.Option(metavar="N", help="How many.")],
@@ -86,6 +96,8 @@ def batch(
     ] = 5.0,
     slots: Slots = None,
     devices: Devices = None,
+    ray: Ray = None,
+    block: Block = 256,
     as_json: Json = False,
 ) -> None:
     """Play thousands of matches at once.
@@ -101,7 +113,7 @@ def batch(
     with deferred() as interrupted:
         with progress("loading"):
             from crank import cache
-            from crank.batch import BatchSpec, Entrant, draw_matches, run_batch
+            from crank.batch import BatchSpec, Cluster, Entrant, draw_matches, run_batch
             from crank.batch.loading import load
             from crank.batch.store import arrow
 
@@ -137,6 +149,7 @@ def batch(
                 on_progress=shown,
                 say=note,
                 stop=interrupted,
+                cluster=Cluster(ray, block) if ray else None,
             )
     summary = {"out": out, **results.summary()}
     print(json.dumps(summary, indent=2) if as_json else describe(summary))

@@ -152,7 +152,7 @@ def run_ladder(
 
     Args:
       out: the ladder's folder; games that it holds already are used.
-      batch_options: `slots`, `devices`, `save_every`, `stop` of `run_batch`.
+      batch_options: `slots`, `devices`, `save_every`, `stop`, `cluster` of `run_batch`.
 
     Raises:
       AwmError: a bad argument or file, or a folder of a ladder with other rules.

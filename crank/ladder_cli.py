@@ -10,12 +10,14 @@ import typer
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from crank.batch_cli import (
+    Block,
     Context,
     Devices,
     EarlyKo,
     Engine,
     Json,
     MaxFrames,
+    Ray,
     Seed,
     Slots,
     World,
@@ -56,6 +58,8 @@ def ladder(
     ] = 0,
     slots: Slots = None,
     devices: Devices = None,
+    ray: Ray = None,
+    block: Block = 256,
     as_json: Json = False,
 ) -> None:
     """Rate a field of agents.
@@ -71,6 +75,7 @@ def ladder(
     with deferred() as interrupted:
         with progress("loading"):
             from crank import cache
+            from crank.batch import Cluster
             from crank.batch.store import arrow
             from crank.ladder import LadderSpec, board_object, read_agents, run_ladder
 
@@ -105,6 +110,7 @@ def ladder(
                 slots=slots,
                 devices=devices,
                 stop=interrupted,
+                cluster=Cluster(ray, block) if ray else None,
             )
     if as_json:
         counts = {"out": out, "reused": standings.reused, "played": standings.played}

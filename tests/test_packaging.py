@@ -31,6 +31,7 @@ EXTRAS = {
     "mwm": {"pydantic"},
     "ladder": {"choix", "scipy"},
     "gym": {"gymnasium"},
+    "ray": {"ray"},
 }
 ANY_EXTRA = set().union(*EXTRAS.values())
 HEAVY = ANY_EXTRA | {"jax", "jaxlib", "flax", "orbax", "chex", "numpy"}

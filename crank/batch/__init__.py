@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crank.batch.cluster import Cluster
 from crank.batch.loading import BatchSpec
 from crank.batch.plan import Entrant, MatchSpec, draw_matches
 from crank.batch.results import Results, Row
@@ -9,6 +10,7 @@ from crank.batch.running import run_batch
 
 __all__ = [
     "BatchSpec",
+    "Cluster",
     "Entrant",
     "MatchSpec",
     "Results",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +22,8 @@ from awm_jax.game.result import whole, winner
 from awm_jax.int8.frame import PAD_FIELDS, GameFrame
 from awm_jax.int8.frame import decode as decode_integers
 from crank.batch import slots as device
+from crank.batch.cluster import Cluster
+from crank.batch.cluster import play as on_cluster
 from crank.batch.loading import BatchSpec, Loaded, load
 from crank.batch.memory import check_slots
 from crank.batch.plan import MatchSpec
@@ -66,6 +69,7 @@ def run_batch(
     on_progress: Callable[[Progress], object] = lambda _: None,
     say: Callable[[str], object] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    cluster: Cluster | None = None,
 ) -> Results:
     """Play all matches of a run.
 
@@ -82,6 +86,7 @@ def run_batch(
       on_progress: called after every look.
       say: called with sentences for people: memory, damage.
       stop: asked after every look; when it says so what has ended is saved.
+      cluster: play on a Ray cluster; `slots` are then those of each task.
 
     Raises:
       AwmError: a bad argument or file, or `out` cannot be written. Finished matches are kept.
@@ -99,7 +104,10 @@ def run_batch(
         raise AwmError(f"there is no match {bad[0]} to record; they are 0 to {total - 1}")
     if chunk < 1:
         raise AwmError(f"{chunk} frames between two looks; give at least 1")
-    chosen = _devices(devices)
+    if cluster is None:
+        _devices(devices)
+    elif devices is not None:
+        raise AwmError("devices are this machine's; a cluster's tasks take what their node has")
     store = None
     if out is not None:
         definition = {**loaded.definition(), "recorded": sorted(wanted)}
@@ -110,33 +118,52 @@ def run_batch(
     rows = store.rows if store else {}
     left = [i for i in range(total) if i not in rows]
     begun = saved = time.perf_counter()
-    on_each, count, frames = 0, 0, 0
+    at_once, count, frames = 0, 0, 0
     if left:
-        field = _Field(loaded, tuple(chosen), chunk if wanted else 0, frozenset(wanted))
-        on_each = check_slots(
-            slots or SLOTS.get(chosen[0].platform, MANY_SLOTS), len(left), field, say
-        )
-        for finished in field.play(left, on_each, chunk):
-            for row, columns in finished:
-                if store:
-                    store.add(row, columns)
-                else:
-                    rows[row.match] = row
-                frames += row.frames
-            count += len(finished)
-            now = time.perf_counter()
-            if store and now - saved >= save_every:
-                store.save()
-                saved = now
-            on_progress(Progress(total - len(left) + count, total, count, frames, now - begun))
-            if stop() and count < len(left):
-                if store:
+        kept = frozenset(wanted)
+        if cluster is None:
+            at_once, playing = play_here(loaded, left, kept, slots, devices, chunk, say)
+        else:
+            playing = on_cluster(loaded, left, kept, cluster, slots, chunk, say)
+        with contextlib.closing(playing):
+            for finished in playing:
+                for row, columns in finished:
+                    if store:
+                        store.add(row, columns)
+                    else:
+                        rows[row.match] = row
+                    frames += row.frames
+                count += len(finished)
+                now = time.perf_counter()
+                if store and now - saved >= save_every:
                     store.save()
-                raise KeyboardInterrupt
+                    saved = now
+                on_progress(Progress(total - len(left) + count, total, count, frames, now - begun))
+                if stop() and count < len(left):
+                    if store:
+                        store.save()
+                    raise KeyboardInterrupt
     if store and not store.complete:
         store.finish(sorted(wanted))
     ordered = [rows[i] for i in range(total)]
-    return Results(ordered, time.perf_counter() - begun, on_each * len(chosen))
+    return Results(ordered, time.perf_counter() - begun, at_once)
+
+
+def play_here(
+    loaded: Loaded,
+    left: Sequence[int],
+    wanted: frozenset[int],
+    slots: int | None,
+    devices: int | None,
+    chunk: int,
+    say: Callable[[str], object],
+) -> tuple[int, Generator[list[tuple[Row, Any]], None, None]]:
+    """How many matches play at once on this machine, and what yields those that have ended."""
+    chosen = _devices(devices)
+    field = _Field(loaded, tuple(chosen), chunk if wanted else 0, wanted)
+    asked = SLOTS.get(chosen[0].platform, MANY_SLOTS) if slots is None else slots
+    on_each = check_slots(asked, len(left), field, say)
+    return on_each * len(chosen), field.play(left, on_each, chunk)
 
 
 def _devices(count: int | None) -> list[Any]:
@@ -166,7 +193,9 @@ class _Field:
         pairs = {(m.p0, m.p1): m for m in self.loaded.spec.matches}
         return max(device.bytes_of(self.shape(m, 1)) for m in pairs.values())
 
-    def play(self, left: Sequence[int], slots: int, chunk: int) -> Iterator[list[tuple[Row, Any]]]:
+    def play(
+        self, left: Sequence[int], slots: int, chunk: int
+    ) -> Generator[list[tuple[Row, Any]], None, None]:
         """Yield what has ended after every look: rows, and columns of the recorded ones."""
         pairs: dict[tuple[str, str], deque[int]] = {}
         for index in left:

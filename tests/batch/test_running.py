@@ -52,8 +52,12 @@ def test_every_match_is_that_of_play(results) -> None:
 
 @pytest.mark.long
 def test_a_thousand_matches_are_those_of_play() -> None:
+    """Whatever the slots, their number and the chunk: a row's slot is another in each run."""
     spec = small_spec(1000, [*PAIRS, ("random", "one"), ("noop", "two")])
-    assert_as_played(spec, run_batch(spec, slots=64).rows)
+    rows = run_batch(spec, slots=64).rows
+    for slots, chunk in ((1, 60), (7, 13), (256, 1)):
+        assert list(run_batch(spec, slots=slots, chunk=chunk).rows) == list(rows), (slots, chunk)
+    assert_as_played(spec, rows)
 
 
 def test_slots_chunk_and_neighbours_change_nothing(results) -> None:
