@@ -6,7 +6,9 @@ Every frame is compared with the JAX step's. `--table` builds the program anew w
 start of each section (needs clang 14) and prints what each takes; the counting itself is taken off.
 `--in-parts` computes frames in several transactions of 1.4 million units, as `frame_parts.plan`
 cuts them; `--plan` only says how, and the most units that the parts may take. `--no-zeros` packs
-every matrix as if no code were ever zero: what the worst frame takes.
+every matrix as if no code were ever zero: what the worst frame takes. `--syscall` is the program
+that calls `sol_matmul_i8`, which no machine here has: the table is that of a program with a
+function in its place, whose units are replaced by the reference's price of the call.
 """
 
 from __future__ import annotations
@@ -15,31 +17,33 @@ import argparse
 import re
 import sys
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from solders.instruction import Instruction
 from solders.message import Message
+from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 from solders.transaction_metadata import FailedTransactionMetadata
-from support import int_worlds, solana_chain
+from support import int_worlds, solana_build, solana_chain, solana_worlds
 from support.solana_chain import P1, P2, STRANGER, Chain, keypair
 
-from awm_jax.encoding import EncodingConfig
 from awm_jax.int8.native import image as native
+from awm_jax.int8.ops import syscall_cost
 from awm_jax.int8.params import Arch
 from awm_jax.int8.world import Int8World
-from awm_jax.variant import Variant
-from crank.solana import accounts, chain_image, chain_state, frame_parts, machine
-from crank.solana.accounts import SessionState, WeightShard
+from crank.solana import accounts, chain_image, chain_state, frame_parts, machine, weight_shards
+from crank.solana.accounts import FrameWork, SessionState, WeightShard
 from crank.solana.chain_state import Machine
-from crank.solana.program import sha256
+from crank.solana.program import RunParts, sha256
 
-ONCHAIN = Path(__file__).resolve().parents[1] / "onchain"
-SHARD, WORK = keypair(21).pubkey(), keypair(23).pubkey()
+CALL = "sol_matmul_i8"
+SHARDS = [keypair(21 + n).pubkey() for n in range(chain_image.MOST_SHARDS)]
 LEFT = re.compile(r"Program consumption: (\d+) units remaining")
 SAID = re.compile(r"Program log: (.*)")
+CALLED = re.compile(r"Program log: (0x\w+), (0x\w+), 0x0, 0x0, 0x0")
+"""Rows and columns of a call."""
 
 
 def world_of(args: argparse.Namespace) -> tuple[Any, Arch]:
@@ -49,30 +53,17 @@ def world_of(args: argparse.Namespace) -> tuple[Any, Arch]:
 
         return load_world(read_cartridge(args.cartridge))
     d_model, d_state, layers = map(int, args.size.split(","))
-    cfg = EncodingConfig(state_age_as_embed=True, state_flags=True, hitstun=True)
-    variant = Variant(control_first=True, geometry=True, head_hidden=d_model)
-    arch = Arch(
-        cfg,
-        d_model=d_model,
-        d_state=d_state,
-        n_layers=layers,
-        headdim=64,
-        context_len=10,
-        recurrent=True,
-        variant=variant,
-    )
-    return int_worlds.random_world(1, arch), arch
+    arch = solana_worlds.large_arch(d_model, d_state, layers)
+    return solana_worlds.calm_params(1, arch), arch
 
 
-def counting_program() -> bytes:
-    sys.path.insert(0, str(ONCHAIN))
-    import build  # type: ignore[import-not-found]
-
-    return build.compile_program(defines=("-DAWM_COUNT_UNITS",))
+def counting_program(syscall: bool) -> bytes:
+    count = "-DAWM_COUNT_UNITS"
+    return solana_build.calling(count) if syscall else solana_build.compiled(count)
 
 
-def tell_plan(params: Any, arch: Arch) -> None:
-    image = chain_image.pack(params, arch)
+def tell_plan(params: Any, arch: Arch, call: bool) -> None:
+    image = chain_image.pack(params, arch, call)
     dims = chain_image.dims_of(image)
     units, counts = frame_parts.parts(dims), frame_parts.plan(dims)
     one = "fits" if frame_parts.fits_one(dims) else "does not fit"
@@ -82,24 +73,29 @@ def tell_plan(params: Any, arch: Arch) -> None:
     )
 
 
-def begin(params: Any, arch: Arch) -> tuple[Chain, Machine, list[int]]:
-    """A session at its start, and how its frames are cut in parts."""
+def begin(params: Any, arch: Arch, call: bool) -> tuple[Chain, Machine, Sequence[Pubkey], Any]:
+    """A session at its start, its shards, and how its frames are cut in parts."""
     world = Int8World(int_worlds.on_device(params), arch)
-    image = chain_image.pack(params, arch)
+    image = chain_image.pack(params, arch, call)
     shape = chain_state.create_shape(world)
     chain = Chain(size=shape["state_size"], max_frames=28800)
-    done = [chain.create(**shape, model=sha256(image)), chain.join()]
+    done = [chain.create(**shape, model=weight_shards.model_of(image)), chain.join()]
     own = Machine.at_start(world, chain.get(SessionState))
     done.append(chain.commit(own.slot(), players=own.players))
     if any(done):
         sys.exit(f"the session did not begin: {done}")
-    shard = WeightShard(0, len(image), bytes(P1.pubkey()), True, sha256(image))
-    chain.put(SHARD, accounts.encode(shard, bytes(accounts.TAIL_PADDING) + image))
+    pieces = chain_image.shards(image)
+    for index, (address, data) in enumerate(zip(SHARDS, pieces, strict=False)):
+        shard = WeightShard(index, len(data), bytes(P1.pubkey()), True, sha256(data))
+        chain.put(address, accounts.encode(shard, bytes(accounts.TAIL_PADDING) + data))
     dims = chain_image.dims_of(image)
     work = frame_parts.work_bytes(dims, chain.size)
-    chain.put(WORK, bytes(work))
-    print(f"bytes: {len(image):,} of weights, {chain.size:,} of state, {work:,} of work for parts")
-    return chain, own, frame_parts.plan(dims)
+    chain.put(FrameWork, bytes(work))
+    print(
+        f"bytes: {len(image):,} of weights in {len(pieces)} accounts, {chain.size:,} of state, "
+        f"{work:,} of work for parts"
+    )
+    return chain, own, SHARDS[: len(pieces)], frame_parts.steps(dims)
 
 
 def send(chain: Chain, step: Instruction) -> tuple[int, list[str]]:
@@ -111,35 +107,42 @@ def send(chain: Chain, step: Instruction) -> tuple[int, list[str]]:
 
 
 def run(
-    chain: Chain, own: Machine, pads: np.ndarray, counts: list[int] | None
+    chain: Chain,
+    own: Machine,
+    pads: np.ndarray,
+    steps: list[tuple[int, int]] | None,
+    shards: Sequence[Pubkey],
 ) -> tuple[list[int], list[str]]:
-    """One frame, in so many parts a transaction, or whole; units of each transaction, and logs."""
+    """One frame, in steps of parts, or whole; units of each transaction, and logs."""
     for player, pad in zip((P1, P2), pads, strict=True):
         chain.submit(player, machine.controller_of(pad))
     who, due = STRANGER.pubkey(), own.frame + 1
-    if counts is None:
-        spent, logs = send(chain, chain.session.run_inference(who, due, SHARD))
+    if steps is None:
+        spent, logs = send(chain, chain.session.run_inference(who, due, shards[0]))
         return [spent], logs
-    units = []
-    for i, count in enumerate(counts):
-        first = sum(counts[:i])
-        step = chain.session.run_parts(who, due, first, count, SHARD, WORK)
-        units.append(send(chain, step)[0])
-    return units, []
+    units, logs = [], []
+    for step in steps:
+        made = chain.session.run_parts(who, RunParts(due, *step), shards)
+        spent, said = send(chain, made)
+        units.append(spent)
+        logs += said
+    return units, logs
 
 
 def sections(logs: list[str], found: dict[str, list[int]], frame: int) -> None:
     """Adds a frame's units of every section; a section lasts until the next count."""
     name, before = "", 0
     for line in logs:
-        if said := SAID.match(line):
+        if called := CALLED.match(line):
+            found["price"][frame] += syscall_cost(*(int(each, 16) for each in called.groups()))
+        elif said := SAID.match(line):
             name_next = said[1]
         elif left := LEFT.match(line):
             now = int(left[1])
             if name:
                 found[name][frame] += before - now
                 found[name][-1] += 1
-            name, before = name_next, now
+            name, before = name_next if name_next != "end" else "", now
 
 
 def main() -> None:
@@ -151,21 +154,24 @@ def main() -> None:
     parser.add_argument("--in-parts", action="store_true")
     parser.add_argument("--plan", action="store_true")
     parser.add_argument("--no-zeros", action="store_true")
+    parser.add_argument("--syscall", action="store_true")
     parser.add_argument("--pads", type=int, default=3, help="seed of the inputs")
     args = parser.parse_args()
     if args.table:
-        program = counting_program()
+        program = counting_program(args.syscall)
         solana_chain.elf = lambda: program
     if args.no_zeros:
         chain_image.DENSE.update(native.TENSORS, native.LAYER_TENSORS)
     if args.plan:
-        tell_plan(*world_of(args))
+        tell_plan(*world_of(args), args.syscall)
         return
-    chain, own, counts = begin(*world_of(args))
+    if args.syscall and not args.table:
+        sys.exit("--syscall is with --table or --plan: no machine here has the call")
+    chain, own, shards, steps = begin(*world_of(args), args.syscall)
     units: list[list[int]] = []
     found: dict[str, list[int]] = defaultdict(lambda: [0] * (args.frames + 1))
     for frame, pads in enumerate(int_worlds.random_pads(args.pads, args.frames)):
-        spent, logs = run(chain, own, pads, counts if args.in_parts else None)
+        spent, logs = run(chain, own, pads, steps if args.in_parts else None, shards)
         own = own.step(pads)
         if chain.slot(own.frame) != own.slot():
             sys.exit(f"frame {own.frame}: the chain's state is not the step's")
@@ -179,6 +185,8 @@ def main() -> None:
         each = found.pop("nothing")
         cost = sum(each[:-1]) // each[-1]
         whole = 0
+        if args.syscall:
+            found[CALL] = found.pop("price")
         for name, values in found.items():
             mean = (sum(values[:-1]) - cost * values[-1]) / frames
             whole += mean

@@ -5,8 +5,9 @@
 Starts a rollup, opens a session, lets two agents play as clients (each a process of its own, as the
 crank is), and prints one row for each block time. Latency is the time from sending an input to
 seeing its frame committed. Work is the crank's own for a frame (step, encode, hash, sign); node is
-the time in which it waits for the node's answer. Beside a median stands the tenth percentile: what
-the machine does when nothing disturbs it. `--on-chain`: the program computes the frames.
+the time in which it waits for the node's answer; cpu what its process takes of the processors from
+one frame to the next, whatever else they do. Beside a median stands the tenth percentile: what the
+machine does when nothing disturbs it. `--on-chain`: the program computes the frames.
 """
 
 from __future__ import annotations
@@ -24,7 +25,18 @@ PORT = 28899
 POLICIES = ("random", "hold-forward")
 WARM = 60
 """Frames left out at the start: they wait for compiling."""
-COLUMNS = ("frames/s", "input p50", "p99", "p10", "work p50", "p10", "node p50", "p10")
+COLUMNS = (
+    "frames/s",
+    "input p50",
+    "p99",
+    "p10",
+    "work p50",
+    "p10",
+    "node p50",
+    "p10",
+    "cpu p50",
+    "p10",
+)
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -74,11 +86,11 @@ def measure(folder: Path, cartridge: str, slot_ms: int, frames: int, on_chain: b
         up.terminate()
         up.wait(20)
     latency = [v for one in told for v in one["latency_ms"][WARM:]]
-    work, node = cranked["work_ms"][WARM:], cranked["node_ms"][WARM:]
+    spent = [cranked[name][WARM:] for name in ("work_ms", "node_ms", "cpu_ms")]
     at = cranked["at_ms"][WARM:]
     row = [1000 * (len(at) - 1) / (at[-1] - at[0]) if len(at) > 1 else float("nan")]
     row += [quantile(latency, q) for q in (0.5, 0.99, 0.1)]
-    row += [quantile(values, q) for values in (work, node) for q in (0.5, 0.1)]
+    row += [quantile(values, q) for values in spent for q in (0.5, 0.1)]
     cells = "".join(f"{value:>10.2f}" for value in row)
     print(f"{slot_ms:>7}{cranked['frame']:>8}{cells}  {cranked['digest']}")
 

@@ -28,6 +28,7 @@ from crank.solana_options import (
     pubkey,
     say,
     session_at,
+    shards_at,
 )
 
 session = typer.Typer(name="session", help="A match on a Solana rollup.", **PLAIN)
@@ -46,7 +47,7 @@ def create(
     seed: Annotated[int, typer.Option(min=0, help="Of the start and of the agents.")] = 0,
     on_chain: Annotated[
         str | None,
-        typer.Option(metavar="SHARD", help="Computed by the program from these weights."),
+        typer.Option(metavar="SHARDS", help="Computed by the program from these weights."),
     ] = None,
     rpc: Rpc = RPC,
     program: Program = None,
@@ -61,7 +62,6 @@ def create(
     with progress("opening"):
         node, ready, model = node_at(rpc, yes), *load(world, "xla")
         from solders.keypair import Keypair
-        from solders.pubkey import Pubkey
 
         from awm_jax.game.characters import parse_character
         from awm_jax.game.stages import parse_stage
@@ -69,10 +69,9 @@ def create(
         from crank.solana.program import Create
 
         shape, work = chain_state.create_shape(ready), 0
-        if on_chain is not None:
-            shard = pubkey(Pubkey, on_chain)
-            model = weight_shards.fetch(node, shard).data_hash
-            dims = weight_shards.fetch_dims(node, shard)
+        if shards := shards_at(on_chain):
+            model = weight_shards.fetch_model(node, shards)
+            dims = weight_shards.fetch_dims(node, shards[0])
             if not frame_parts.fits_one(dims):
                 work = frame_parts.work_bytes(dims, shape["state_size"])
         cfg = ready.cfg
@@ -129,6 +128,33 @@ def end(
     who = keys.load(key)
     node.send([own.end(who.pubkey())], [who])
     say(f"ended {address}")
+
+
+@session.command()
+def dispute(
+    address: Address,
+    on_chain: Annotated[str, typer.Option(metavar="SHARDS", help="The weights that it plays.")],
+    key: Key = "player0.json",
+    work: Annotated[
+        str | None,
+        typer.Option(metavar="PUBKEY", help="An account to compute in; locally one is made."),
+    ] = None,
+    rpc: Rpc = RPC,
+    program: Program = None,
+    yes: Yes = False,
+) -> int:
+    """Have the program compute the last frame again. Exit 1, and an end, where it was wrong."""
+    node, own = node_at(rpc, yes), session_at(address, program)
+    from solders.pubkey import Pubkey
+
+    from crank.solana import client, keys
+
+    place = None if work is None else pubkey(Pubkey, work)
+    if place is None and not is_local(node):
+        raise AwmError("name an account of the program to compute in with --work")
+    wrong = client.dispute(node, own, keys.load_or_make(key), shards_at(on_chain), place)
+    say("the last frame was wrong; the session is refuted" if wrong else "the last frame is right")
+    return int(wrong)
 
 
 @session.command(name="input")
@@ -221,7 +247,7 @@ def crank(
     ] = 480_000,
     on_chain: Annotated[
         str | None,
-        typer.Option(metavar="SHARD", help="The program computes the frames from these weights."),
+        typer.Option(metavar="SHARDS", help="The program computes the frames from these weights."),
     ] = None,
     poll: Annotated[bool, typer.Option("--poll", help="Do not subscribe.")] = False,
     engine: Engine = "auto",
@@ -240,8 +266,6 @@ def crank(
         with progress("loading"):
             node, own = node_at(rpc, yes), session_at(address, program)
             ready, model = load(world, engine)
-            from solders.pubkey import Pubkey
-
             from crank.solana import keys
             from crank.solana.session import INSTRUCTION_BYTES, Crank, Settings
 
@@ -251,15 +275,16 @@ def crank(
                 instruction_bytes=min(INSTRUCTION_BYTES, max_transaction),
                 subscribe=not poll,
             )
-            image = None if on_chain is None else pubkey(Pubkey, on_chain)
-            expected = model if image is None else None
-            made = Crank(node, own, keys.load(key), ready, settings, expected, image)
+            shards = shards_at(on_chain)
+            expected = None if shards else model
+            made = Crank(node, own, keys.load(key), ready, settings, expected, shards)
         with progress("cranking", None, "frames") as advance:
             report = made.run(lambda _: advance(), interrupted)
     told = {"frame": report.frame, "digest": report.digest, "committed": report.committed}
     told["held"] = report.held
     if as_json:
-        times = {"work_ms": report.work, "node_ms": report.waiting, "at_ms": report.at}
+        times = {"work_ms": report.work, "node_ms": report.waiting, "cpu_ms": report.cpu}
+        times["at_ms"] = report.at
         told |= {name: milliseconds(values) for name, values in times.items()}
         say(json.dumps(told))
     else:

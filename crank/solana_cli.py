@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,14 +20,15 @@ from crank.solana_options import (
     Key,
     Program,
     Rpc,
+    Syscall,
     Yes,
     image_of,
     is_local,
     need,
     node_at,
     program_at,
-    pubkey,
     say,
+    shards_at,
 )
 
 er = typer.Typer(name="er", help="MagicBlock's ephemeral rollup on this machine.", **PLAIN)
@@ -97,57 +99,62 @@ def upload_(
     cartridge: Annotated[str, typer.Argument(metavar="CARTRIDGE")],
     key: Key = "player0.json",
     shard_key: Annotated[
-        str, typer.Option(metavar="FILE", help="The keypair of the shard's account.")
+        str,
+        typer.Option(metavar="FILE", help="The keypair of the shard's account; shard.1.json ..."),
     ] = "shard.json",
+    syscall: Syscall = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the cost.")] = False,
     rpc: Rpc = RPC,
     program: Program = None,
     yes: Yes = False,
 ) -> None:
-    """Bring a cartridge's weights onto the chain, packed for its program; prints the shard.
+    """Bring a cartridge's weights onto the chain, packed for its program; prints its shards.
 
+    An account holds 10 MB; a larger image has several, each with a keypair of its own.
     Run it again where it was interrupted: what is there is not sent again.
     """
     node = node_at(rpc, yes or dry_run)
-    image = image_of(cartridge)
-    from crank.solana import client, keys, weight_shards
+    image = image_of(cartridge, syscall)
+    from crank.solana import chain_image, client, keys, weight_shards
     from crank.solana.weight_shards import CHUNK_BYTES, LOCAL_CHUNK_BYTES
 
     local = is_local(node)
     chunk = LOCAL_CHUNK_BYTES if local else CHUNK_BYTES
     with client.base_of(node) if local else node as chain:
-        cost = weight_shards.cost(chain, len(image), chunk)
+        cost = weight_shards.cost(chain, image, chunk)
     print(
-        f"{cost.bytes} bytes: rent {cost.rent} lamports, {cost.transactions} transactions, "
-        f"fees up to {cost.fees} lamports",
+        f"{cost.bytes} bytes in {cost.accounts} accounts: rent {cost.rent} lamports, "
+        f"{cost.transactions} transactions, fees up to {cost.fees} lamports",
         file=sys.stderr,
     )
     if dry_run:
         return
     if not local and not yes:
         typer.confirm("Go on?", abort=True)
-    shard, who = keys.load_or_make(shard_key), keys.load_or_make(key)
-    program_id = program_at(program)
-    if local:
-        size = weight_shards.account_bytes(len(image))
-        client.make_accounts(node, program_id, {shard.pubkey(): size})
+    who, program_id, made = keys.load_or_make(key), program_at(program), []
     with progress("uploading", len(image), "bytes") as advance:
-        weight_shards.upload(node, program_id, shard, who, image, chunk, advance)
-    say(str(shard.pubkey()))
+        for index, piece in enumerate(chain_image.shards(image)):
+            path = Path(shard_key)
+            shard = keys.load_or_make(path.with_suffix(f".{index}{path.suffix}") if index else path)
+            if local:
+                size = weight_shards.account_bytes(len(piece))
+                client.make_accounts(node, program_id, {shard.pubkey(): size})
+            weight_shards.upload(node, program_id, shard, who, index, piece, chunk, advance)
+            made.append(str(shard.pubkey()))
+    say(",".join(made))
 
 
 @weights.command(name="verify")
 def verify_weights(
     cartridge: Annotated[str, typer.Argument(metavar="CARTRIDGE")],
-    shard: Annotated[str, typer.Argument(metavar="SHARD")],
+    shards: Annotated[str, typer.Argument(metavar="SHARDS")],
+    syscall: Syscall = False,
     rpc: Rpc = RPC,
 ) -> int:
-    """Compare a shard on chain with what the cartridge gives. Exit 1 where they differ."""
+    """Compare the shards on chain with what the cartridge gives. Exit 1 where they differ."""
     node = node_at(rpc, True)
-    from solders.pubkey import Pubkey
-
     from crank.solana import weight_shards
 
-    problem = weight_shards.verify(node, pubkey(Pubkey, shard), image_of(cartridge))
-    say(problem or f"{shard} holds exactly what {cartridge} gives")
+    problem = weight_shards.verify(node, shards_at(shards), image_of(cartridge, syscall))
+    say(problem or f"{shards} holds exactly what {cartridge} gives")
     return int(problem is not None)

@@ -32,6 +32,7 @@ Program = Annotated[
 ]
 Engine = Annotated[str, typer.Option(metavar="auto|xla|native", help="Same bits.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before sending to another machine.")]
+Syscall = Annotated[bool, typer.Option("--syscall", help="For a program that calls sol_matmul_i8.")]
 RPC = f"http://127.0.0.1:{PORT}"
 
 
@@ -85,6 +86,13 @@ def pubkey(kind: Any, text: str) -> Any:
         raise AwmError(f"{text} is no public key") from None
 
 
+def shards_at(text: str | None) -> tuple[Any, ...]:
+    """The addresses of an image's shards, as `awm weights upload` prints them."""
+    from solders.pubkey import Pubkey
+
+    return () if text is None else tuple(pubkey(Pubkey, one) for one in text.split(","))
+
+
 def load(path: str, engine: str) -> tuple[IntegerWorld, bytes]:
     """A cartridge's world and its hash, 32 bytes: what a session names as its model."""
     from converters.cartridge import is_cartridge
@@ -102,11 +110,11 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def image_of(cartridge: str) -> bytes:
+def image_of(cartridge: str, syscall: bool = False) -> bytes:
     ready: Any = load(cartridge, "xla")[0]
     from crank.solana.chain_image import pack
 
-    return pack(ready.params, ready.arch)
+    return pack(ready.params, ready.arch, syscall)
 
 
 def verify_session(
@@ -118,9 +126,11 @@ def verify_session(
       world: the cartridge; the session names its hash, or that of its image on chain.
     """
     ready, model = load(world, engine)
-    from crank.solana import chain_state, client
-    from crank.solana.program import sha256
+    from crank.solana import chain_state, client, weight_shards
 
-    if ready.recurrent and chain_state.fetch_session(node, session).model != model:
-        model = sha256(image_of(world))
+    told = chain_state.fetch_session(node, session).model
+    if ready.recurrent and told != model:
+        images = (image_of(world, syscall) for syscall in (False, True))
+        models = [weight_shards.model_of(image) for image in images]
+        model = told if told in models else models[0]
     return client.verify(node, session, ready, model, on_frame)

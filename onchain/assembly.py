@@ -14,7 +14,7 @@ _SUM_REGISTERS = ("r0", "r5", "r6", "r7", "r8", "r9")
 SCAN_STEP, SCAN_MOST = 16, 128
 """d_state is a multiple of the first, up to the second."""
 _GROUP = 4
-_U, _U_END, _START, _STATES, _ROW, _TABLE = 8, 16, 24, 32, 40, 48
+_U_END, _START, _STATES, _ROW, _TABLE = 8, 16, 24, 32, 40
 
 
 def _function(name: str, lines: list[str]) -> list[str]:
@@ -58,24 +58,25 @@ def scan_lanes() -> list[str]:
     """void scan_lanes(const struct scan_lanes *), see scan.h.
 
     Four states of a channel are one word of the account; the first and the third, and the second
-    and the fourth, are the two lanes of a word here, each state with 2^15 added so that lanes stay
-    positive. A channel's drive u lies where its sum comes to lie.
+    and the fourth, are the two lanes of a word here; with the 2^15 that each has in the account
+    they stay positive. A channel's drive u lies where its sum comes to lie.
 
     The sum of h C takes both lanes in one product: (h0 + h2 2^32)(C2 + C0 2^32) has h0 C0 + h2 C2
     in the upper half and h0 C2 in the lower one, whose sum fits 31 bits and is only dropped.
     """
-    h, decay, u, k, total, mask, bias = "r1", "r5", "r6", "r7", "r0", "r8", "r9"
+    h, decay, u, k, total, mask, channel = "r1", "r5", "r6", "r7", "r0", "r8", "r9"
     word, lane, t = "r2", "r3", "r4"
 
     def slot(at: int) -> str:
         return f"*(u64 *)(r10 - {at})"
 
-    fields = {_U: 8, _U_END: 16, _START: 24, _STATES: 32, _ROW: 40}
+    fields = {_U_END: 16, _START: 24, _STATES: 32, _ROW: 40}
     lines = []
     for at, offset in fields.items():
         lines += [f"r2 = *(u64 *)(r1 + {offset})", f"{slot(at)} = r2"]
     # The table of B and C, its end at a fixed place in the frame.
     lines += [
+        f"{channel} = *(u64 *)(r1 + 8)",
         f"{decay} = *(u64 *)(r1 + 48)",
         f"{k} = *(u64 *)(r1 + 56)",
         "r2 = *(u64 *)(r1 + 64)",
@@ -90,12 +91,10 @@ def scan_lanes() -> list[str]:
         "*(u64 *)(r0 + 0) = r4",
         "if r3 != r2 goto scan_copy",
         f"{mask} = 0x0000ffff0000ffff ll",
-        f"{bias} = 0x8000800080008000 ll",
         "scan_channel:",
-        f"{word} = {slot(_U)}",
         f"{t} = {slot(_U_END)}",
-        f"if {word} == {t} goto scan_end",
-        f"{u} = *(u64 *)({word} + 0)",
+        f"if {channel} == {t} goto scan_end",
+        f"{u} = *(u64 *)({channel} + 0)",
         f"{total} = {slot(_START)}",
         f"{t} = {slot(_STATES)}",
     ]
@@ -110,7 +109,6 @@ def scan_lanes() -> list[str]:
         # h was moved so that its row ends where the longest would.
         lines += [
             f"{word} = *(u64 *)({h} + {2 * first})",
-            f"{word} ^= {bias}",
             f"{lane} = {word}",
             f"{lane} &= {mask}",
             f"{word} ^= {lane}",
@@ -133,15 +131,12 @@ def scan_lanes() -> list[str]:
         lines += [
             f"{word} <<= 16",
             f"{word} |= {lane}",
-            f"{word} ^= {bias}",
             f"*(u64 *)({h} + {2 * first}) = {word}",
         ]
     lines += [
-        f"{word} = {slot(_U)}",
         f"{total} s>>= 32",
-        f"*(u64 *)({word} + 0) = {total}",
-        f"{word} += 8",
-        f"{slot(_U)} = {word}",
+        f"*(u64 *)({channel} + 0) = {total}",
+        f"{channel} += 8",
         f"{t} = {slot(_ROW)}",
         f"{h} += {t}",
         "goto scan_channel",

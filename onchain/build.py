@@ -2,7 +2,8 @@
 
 Needs Debian 12's clang 14; another may give other bytes. Generates layout.h from the Python
 definitions, compiles, links, and writes the ELF into the package, its hash beside this file.
-`--check` builds into a temporary folder and compares.
+`--check` builds into a temporary folder and compares. `--syscall FILE` writes the program that
+calls the rollup's own product, `sol_matmul_i8`; no rollup that is published has it.
 """
 
 from __future__ import annotations
@@ -120,8 +121,12 @@ def compile_program(clang: str = "clang", defines: tuple[str, ...] = ()) -> byte
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with what is committed")
+    parser.add_argument("--syscall", metavar="FILE", help="the program that calls sol_matmul_i8")
     parser.add_argument("--clang", default="clang")
     args = parser.parse_args()
+    if args.syscall:
+        Path(args.syscall).write_bytes(compile_program(args.clang, ("-DAWM_SYSCALL",)))
+        return 0
     layout, target = HERE / "layout.h", ROOT / "crank/solana" / ELF
     if args.check:
         if layout.read_text() != header():

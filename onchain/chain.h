@@ -22,10 +22,11 @@ extern u64 sol_memcmp_(const void *a, const void *b, u64 n, i32 *out);
 
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
-#define MAX_ACCOUNTS 8
+/* A struct call must fit a stack frame of 512 bytes. */
+#define MAX_ACCOUNTS (7 + MOST_SHARDS)
 
 struct account {
-  const u8 *key, *owner;
+  const u8 *key;
   u8 *data;
   u64 size;
   u8 signer, writable;

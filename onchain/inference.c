@@ -14,11 +14,15 @@
 #define AWM_PATH chain
 #define AWM_HAS_PRODUCT
 #define AWM_HAS_SCAN
+#define AWM_SCAN_BEGIN(b, c, d_state) scan_begin(b, c, (u64)(d_state))
+/* The image has the hash of the session's model; its tensors are only read. */
+#define AWM_TABLE_KNOWN
 #define AWM_UNROLL _Pragma("clang loop unroll_count(8)")
 /* One match at a time. */
 #define awm_rows(m) (1)
 #define HEAP ((u8 *)0x300000000ul)
 #define HEAP_BYTES 32768
+#define SCAN_BYTES (8 * (SCAN_MOST + 1))
 
 #ifdef AWM_COUNT_UNITS
 extern void sol_log_(const char *text, u64 n);
@@ -30,7 +34,31 @@ extern void sol_log_compute_units_(void);
 
 #include "assembly.h"
 #include "elements.h"
+
+struct product_call {
+  const u64 *w;
+  const i64 *x;
+  i64 *out;
+  u64 rows, cols, form;
+};
+#ifdef AWM_SYSCALL
+#include "matmul.h"
+#define THIS_IMAGE CALL_IMAGE_MAGIC
+#else
 #include "products.h"
+#define THIS_IMAGE IMAGE_MAGIC
+#define MOST_CODES 0x7fffffff
+#endif
+
+/* A matrix begins with its form. */
+INLINE void product(const i8 *w, int rows, int cols, const i64 *x, int x_stride, int n, i64 *out,
+                    int out_stride) {
+  const u64 *words = (const u64 *)(const void *)w;
+  struct product_call p = {words + 1, x, out, (u64)rows, ((u64)cols + 7) & ~7ul, *words};
+  (void)x_stride, (void)n, (void)out_stride;
+  product_rows(&p);
+}
+
 #include "scan.h"
 
 const awm_path awm_path_plain = {"chain", 0, 0, 0, 0};
@@ -81,20 +109,69 @@ struct frame_work {
 #define WORK ((struct frame_work *)HEAP)
 #define SCRATCH_AT ((sizeof(struct frame_work) + AWM_ALIGN - 1) / AWM_ALIGN * AWM_ALIGN)
 
-/* The image of the session's model, opened. */
-NOINLINE u64 open_image(const struct call *c) {
-  const struct account *a = &c->a[IMAGE];
-  NEED(same_key(a->owner, c->program), ERR_WRONG_OWNER);
-  NEED(a->size >= WEIGHT_SHARD_SIZE + TAIL_PADDING + IMAGE_AT, ERR_WRONG_SIZE);
+/* The shards of an image, in order: the account IMAGE, and those behind SCRATCH. */
+_Static_assert(MAX_ACCOUNTS == SCRATCH + MOST_SHARDS, "a shard is IMAGE, the others lie behind");
+struct shards {
+  const u8 *data[MOST_SHARDS];
+  u64 size[MOST_SHARDS], n, bytes;
+};
+
+NOINLINE u64 add_shard(const struct call *c, struct shards *g, const struct account *a) {
+  NEED(is_ours(c, a), ERR_WRONG_OWNER);
+  NEED(a->size >= WEIGHT_SHARD_SIZE + TAIL_PADDING, ERR_WRONG_SIZE);
   NEED(get64(a->data) == WEIGHT_SHARD_KIND, ERR_WRONG_KIND);
   NEED(a->data[WEIGHT_SHARD_FINALIZED], ERR_NOT_FINALIZED);
-  NEED(same_key(a->data + WEIGHT_SHARD_DATA_HASH, c->a[SESSION].data + SESSION_STATE_MODEL),
-       ERR_WRONG_MODEL);
-  const u8 *image = a->data + WEIGHT_SHARD_SIZE + TAIL_PADDING;
-  u64 bytes = get32(a->data + WEIGHT_SHARD_DATA_SIZE);
-  NEED(get64(image) == IMAGE_MAGIC, ERR_WRONG_MODEL);
-  NEED(!awm_open(&WORK->m, image + IMAGE_AT, bytes - IMAGE_AT, 0), ERR_WRONG_MODEL);
+  u64 size = get32(a->data + WEIGHT_SHARD_DATA_SIZE);
+  NEED(a->size == WEIGHT_SHARD_SIZE + TAIL_PADDING + size, ERR_WRONG_SIZE);
+  g->data[g->n] = a->data + WEIGHT_SHARD_SIZE + TAIL_PADDING;
+  g->size[g->n++] = size;
+  g->bytes += size;
+  return 0;
+}
+
+/* The session's model is the hash of its one shard, or that of its shards' hashes. */
+NOINLINE u64 check_model(const struct call *c, const struct shards *g) {
+  struct part parts[MOST_SHARDS];
+  u8 joined[32];
+  for (u64 i = 0; i < g->n; i++) {
+    parts[i].at = g->data[i] - WEIGHT_SHARD_SIZE - TAIL_PADDING + WEIGHT_SHARD_DATA_HASH;
+    parts[i].size = 32;
+  }
+  const u8 *model = parts[0].at;
+  if (g->n > 1) {
+    sol_sha256(parts, g->n, joined);
+    model = joined;
+  }
+  NEED(same_key(model, c->a[SESSION].data + SESSION_STATE_MODEL), ERR_WRONG_MODEL);
+  return 0;
+}
+
+/* The tensors of all shards, as they lie behind the first one's image: in the heap, which is free
+ * where a frame is made in parts. */
+NOINLINE void find_tensors(const struct shards *g) {
+  awm_machine *m = &WORK->m;
+  const i32 *told = m->table;
+  i32 *table = (i32 *)(void *)(HEAP + SCRATCH_AT);
+  for (i32 i = 0; i < AWM_T_COUNT + awm_dim(m, AWM_D_N_LAYERS) * AWM_L_COUNT; i++) {
+    u64 at = IMAGE_AT + (u64)told[i], k = 0;
+    for (; k + 1 < g->n && at >= g->size[k]; k++) at -= g->size[k];
+    table[i] = (i32)(g->data[k] + at - m->base);
+  }
+  m->table = table;
+}
+
+/* The image of the session's model, opened. */
+NOINLINE u64 open_image(const struct call *c) {
+  struct shards g;
+  g.n = g.bytes = 0;
+  TRY(add_shard(c, &g, &c->a[IMAGE]));
+  for (u64 i = SCRATCH + 1; i < c->n; i++) TRY(add_shard(c, &g, &c->a[i]));
+  TRY(check_model(c, &g));
+  NEED(g.size[0] > IMAGE_AT && get64(g.data[0]) == THIS_IMAGE, ERR_WRONG_MODEL);
+  NEED(!awm_open(&WORK->m, g.data[0] + IMAGE_AT, g.bytes - IMAGE_AT, 0), ERR_WRONG_MODEL);
   NEED(awm_dim(&WORK->m, AWM_D_RECURRENT), ERR_WRONG_MODEL);
+  NEED(code_width(&WORK->m) <= MOST_CODES, ERR_TOO_LARGE);
+  if (g.n > 1) find_tensors(&g);
   return 0;
 }
 
@@ -155,7 +232,7 @@ NOINLINE void complete(u8 *from, u8 *to, u32 frame) {
 /* From the slot of frame - 1 to `to`, under the inputs (16 bytes). */
 NOINLINE u64 compute(u8 *from, u8 *to, u64 size, const u8 *inputs, u32 frame) {
   TRY(prepare(from, to, size, inputs));
-  NEED(arrange(&WORK->m, 0, &WORK->w) <= HEAP_BYTES - SCRATCH_AT - 8 * SCAN_MOST, ERR_TOO_LARGE);
+  NEED(arrange(&WORK->m, 0, &WORK->w) <= HEAP_BYTES - SCRATCH_AT - SCAN_BYTES, ERR_TOO_LARGE);
   step(&WORK->m, &WORK->match, 1, HEAP + SCRATCH_AT);
   complete(from, to, frame);
   return 0;
@@ -188,6 +265,30 @@ NOINLINE u64 run_inference(const struct call *c) {
   return 0;
 }
 
+/* The last committed frame may be computed again. */
+NOINLINE u64 disputable(const struct call *c, u32 frame) {
+  const u8 *s = c->a[SESSION].data;
+  NEED(s[SESSION_STATE_STATUS] == STATUS_ACTIVE || s[SESSION_STATE_STATUS] == STATUS_ENDED,
+       ERR_WRONG_STATUS);
+  NEED(frame > 0 && frame == get32(s + SESSION_STATE_FRAME), ERR_WRONG_FRAME);
+  return 0;
+}
+
+INLINE int differ(const u8 *a, const u8 *b, u64 n) {
+  i32 order;
+  sol_memcmp_(a, b, n, &order);
+  return order != 0;
+}
+
+/* A frame that was computed again, its players in WORK, against what was committed. */
+NOINLINE u64 judge(const struct call *c, const u8 *again, const u8 *held, u64 size,
+                   const u8 *players) {
+  NEED(differ(again, held, size) || differ(WORK->players, players, 2 * PLAYER_BYTES),
+       ERR_SAME_RESULT);
+  c->a[SESSION].data[SESSION_STATE_STATUS] = STATUS_REFUTED;
+  return 0;
+}
+
 /* The last committed frame again, from the one before, into a scratch account; if the chain holds
  * another, the session is refuted. */
 NOINLINE u64 challenge(const struct call *c) {
@@ -196,20 +297,12 @@ NOINLINE u64 challenge(const struct call *c) {
   TRY(all_parts(c));
   u8 *s = c->a[SESSION].data;
   u32 frame = get32(s + SESSION_STATE_FRAME);
-  NEED(s[SESSION_STATE_STATUS] == STATUS_ACTIVE || s[SESSION_STATE_STATUS] == STATUS_ENDED,
-       ERR_WRONG_STATUS);
-  NEED(frame > 0, ERR_WRONG_FRAME);
+  TRY(disputable(c, frame));
   const struct account *h = &c->a[HIDDEN];
   u64 size = slot_size(h);
   TRY(owned(c, SCRATCH, 0, 8 + size, 1));
   TRY(open_image(c));
-  u8 *again = c->a[SCRATCH].data + 8, *held = slot_of(h, frame);
+  u8 *again = c->a[SCRATCH].data + 8;
   TRY(compute(slot_of(h, frame - 1), again, size, past_inputs(c, frame), frame));
-  u64 other = 0;
-  for (u64 i = 0; i < size; i += 8) other |= get64(again + i) ^ get64(held + i);
-  for (int i = 0; i < 2 * PLAYER_BYTES; i += 8)
-    other |= get64(WORK->players + i) ^ get64(s + SESSION_STATE_PLAYERS + i);
-  NEED(other, ERR_SAME_RESULT);
-  s[SESSION_STATE_STATUS] = STATUS_REFUTED;
-  return 0;
+  return judge(c, again, slot_of(h, frame), size, s + SESSION_STATE_PLAYERS);
 }

@@ -7,6 +7,7 @@
 #define INPUT_BYTES (8)
 #define PLAYER_BYTES (32)
 #define TAIL_PADDING (2)
+#define SLOTS (3)
 #define DIGEST_BYTES (16)
 #define CHARACTERS (33)
 #define STAGES (33)
@@ -16,6 +17,7 @@
 #define START_STOCKS (4)
 #define START_JUMPS (2)
 #define LANE_BITS (21)
+#define MOST_SHARDS (4)
 #define WIDE_FORM (1)
 #define SPARSE (2)
 #define SLICE_ROWS (288)
@@ -31,6 +33,7 @@
 #define STATUS_ENDED (3)
 #define STATUS_REFUTED (4)
 #define IMAGE_MAGIC 0x00324e48434d5741ul
+#define CALL_IMAGE_MAGIC 0x00314c4c434d5741ul
 #define PLAYER_STATE_PLACES {{0, 4}, {4, 4}, {8, 2}, {10, 2}, {12, 2}, {14, 2}, {16, 2}, {18, 2}, {20, 2}, {22, 2}, {24, 1}, {25, 1}, {26, 1}, {27, 1}, {28, 2}, {30, 1}, {31, 1}}
 
 #define SESSION_STATE_KIND 0x27765afdc2a37351ul
@@ -102,6 +105,15 @@
 #define FRAME_WORK_AUTHORITY (64)
 #define FRAME_WORK_SIZE (96)
 #define FRAME_WORK_ADDRESS "frame-work"
+
+#define FRAME_DISPUTE_KIND 0x2bc87ff62e1935dful
+#define FRAME_DISPUTE_SESSION (8)
+#define FRAME_DISPUTE_FRAME (40)
+#define FRAME_DISPUTE_CURSOR (44)
+#define FRAME_DISPUTE_INPUTS (48)
+#define FRAME_DISPUTE_AUTHORITY (64)
+#define FRAME_DISPUTE_SIZE (96)
+#define FRAME_DISPUTE_ADDRESS "frame-dispute"
 
 #define PLAYER_STATE_X (0)
 #define PLAYER_STATE_Y (4)
@@ -190,6 +202,11 @@
 #define RUN_PARTS_FIRST (5)
 #define RUN_PARTS_COUNT (9)
 #define OP_RUN_PARTS_SIZE (13)
+#define OP_DISPUTE (12)
+#define DISPUTE_FRAME (1)
+#define DISPUTE_FIRST (5)
+#define DISPUTE_COUNT (9)
+#define OP_DISPUTE_SIZE (13)
 
 enum {
   ERR_BAD_INSTRUCTION = 1,

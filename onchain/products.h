@@ -11,13 +11,6 @@ extern const u64 *six_sums(const u64 *w, const i64 *x, const i64 *x_blocks, cons
 extern const u64 *six_sums_sparse(const u64 *w, const i64 *x, const i64 *x_blocks,
                                   const i64 *x_end, u64 *out);
 
-struct product_call {
-  const u64 *w;
-  const i64 *x;
-  i64 *out;
-  u64 rows, cols, form;
-};
-
 INLINE const u64 *sums_of(const struct product_call *p, const u64 *w, u64 cols, u64 *six) {
   const i64 *x = p->x, *blocks = x + (cols & ~63ul);
   return p->form & SPARSE ? six_sums_sparse(w, x, blocks, x + cols, six)
@@ -83,10 +76,13 @@ NOINLINE void product_rows(const struct product_call *p) {
   }
 }
 
-INLINE void product(const i8 *w, int rows, int cols, const i64 *x, int x_stride, int n, i64 *out,
-                    int out_stride) {
-  const u64 *words = (const u64 *)(const void *)w;
-  struct product_call p = {words + 1, x, out, (u64)rows, ((u64)cols + 7) & ~7ul, *words};
-  (void)x_stride, (void)n, (void)out_stride;
-  product_rows(&p);
+/* What lies behind so many rows of a matrix. */
+NOINLINE const u64 *behind_rows(const struct product_call *p, u64 rows) {
+  const u64 *w = p->w;
+  if (p->form & WIDE_FORM) return w + rows / WIDE_ROWS * (BLOCK_WORDS * (p->cols + 1));
+  for (; rows; rows -= NARROW_ROWS) {
+    u64 chunks = (p->cols + *w - 1) / *w;
+    w += 1 + NARROW_ROWS + BLOCK_WORDS * (chunks + p->cols);
+  }
+  return w;
 }

@@ -8,9 +8,14 @@ enum { SESSION, ACTOR, HIDDEN, INPUT, LOG, HISTORY, IMAGE, SCRATCH };
 
 /* ---- checks ---- */
 
+/* An account's owner stands behind its key. */
+INLINE int is_ours(const struct call *c, const struct account *a) {
+  return same_key(a->key + 32, c->program);
+}
+
 NOINLINE u64 owned(const struct call *c, int i, u64 kind, u64 size, int writable) {
   const struct account *a = &c->a[i];
-  NEED(same_key(a->owner, c->program), ERR_WRONG_OWNER);
+  NEED(is_ours(c, a), ERR_WRONG_OWNER);
   NEED(a->size >= size, ERR_WRONG_SIZE);
   NEED(get64(a->data) == kind, kind ? ERR_WRONG_KIND : ERR_IN_USE);
   NEED(a->writable || !writable, ERR_NOT_WRITABLE);
@@ -38,15 +43,19 @@ NOINLINE u64 all_parts(const struct call *c) {
   return part_of(c, HISTORY, INPUT_HISTORY_KIND, INPUT_HISTORY_SIZE, INPUT_HISTORY_AUTHORITY);
 }
 
-/* An account that is unused, of the size it must have and at the session's own address for it. */
-NOINLINE u64 fresh(const struct call *c, int i, u64 size, const char *seed, u64 seed_size) {
+NOINLINE u64 at_own_address(const struct call *c, int i, const char *seed, u64 seed_size) {
   u8 address[32];
   struct part parts[3] = {{c->a[SESSION].key, 32}, {seed, seed_size}, {c->program, 32}};
-  TRY(owned(c, i, 0, size, 1));
-  NEED(c->a[i].size == size, ERR_WRONG_SIZE);
   sol_sha256(parts, 3, address);
   NEED(same_key(address, c->a[i].key), ERR_WRONG_SESSION);
   return 0;
+}
+
+/* An account that is unused, of the size it must have and at the session's own address for it. */
+NOINLINE u64 fresh(const struct call *c, int i, u64 size, const char *seed, u64 seed_size) {
+  TRY(owned(c, i, 0, size, 1));
+  NEED(c->a[i].size == size, ERR_WRONG_SIZE);
+  return at_own_address(c, i, seed, seed_size);
 }
 #define FRESH(i, size, name) fresh(c, i, size, name##_ADDRESS, sizeof(name##_ADDRESS) - 1)
 
@@ -67,14 +76,14 @@ INLINE void place_player(u8 *p, i32 x, u8 facing) {
 }
 
 INLINE u64 slot_size(const struct account *hidden) {
-  return (hidden->size - HIDDEN_STATE_SIZE - TAIL_PADDING) / 2;
+  return (hidden->size - HIDDEN_STATE_SIZE - TAIL_PADDING) / SLOTS;
 }
 INLINE u8 *slot_of(const struct account *hidden, u32 frame) {
-  return hidden->data + HIDDEN_STATE_SIZE + TAIL_PADDING + (frame & 1) * slot_size(hidden);
+  return hidden->data + HIDDEN_STATE_SIZE + TAIL_PADDING + frame % SLOTS * slot_size(hidden);
 }
 
 NOINLINE u64 create_parts(const struct call *c, u64 max_frames, u64 state) {
-  TRY(FRESH(HIDDEN, HIDDEN_STATE_SIZE + TAIL_PADDING + 2 * state, HIDDEN_STATE));
+  TRY(FRESH(HIDDEN, HIDDEN_STATE_SIZE + TAIL_PADDING + SLOTS * state, HIDDEN_STATE));
   TRY(FRESH(INPUT, INPUT_BUFFER_SIZE, INPUT_BUFFER));
   TRY(FRESH(LOG, FRAME_LOG_SIZE + LOG_ENTRIES * ENTRY_BYTES, FRAME_LOG));
   TRY(FRESH(HISTORY, INPUT_HISTORY_SIZE + 2 * INPUT_BYTES * max_frames, INPUT_HISTORY));
@@ -364,7 +373,6 @@ INLINE u8 *read_account(u8 *p, struct account *a) {
   a->signer = p[1];
   a->writable = p[2];
   a->key = p + 8;
-  a->owner = p + 40;
   a->size = get64(p + 80);
   a->data = p + 88;
   return p + 88 + ((a->size + 7) & ~7ul) + 10240 + 8;
@@ -386,6 +394,7 @@ NOINLINE u64 dispatch(const struct call *c) {
   if (op == OP_UPLOAD && size >= OP_UPLOAD_SIZE) return upload(c);
   if (op == OP_FINALIZE && size == OP_FINALIZE_SIZE) return finalize(c);
   if (op == OP_CHALLENGE && size == OP_CHALLENGE_SIZE) return challenge(c);
+  if (op == OP_DISPUTE && size == OP_DISPUTE_SIZE) return dispute(c);
   return ERR_BAD_INSTRUCTION;
 }
 

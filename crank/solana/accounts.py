@@ -5,9 +5,9 @@ authority is BOLT's metadata, the last field of every component (0.2.4). Sources
 section 8; golden/bolt B13 to B16. What the reference leaves undefined is defined here, once:
 
 - a tail starts right behind the authority: HiddenState 54, FrameLog 78, WeightShard 110;
-- HiddenState's is two zero bytes, then two slots of one machine state each; frame f lies in slot
-  f mod 2, so that the state before the last frame is always there, and a frame that is being
-  written can't tear the one that holds;
+- HiddenState's is two zero bytes, then three slots of one machine state each; frame f lies in slot
+  f mod 3, so that a frame that is being written tears neither the one that holds nor the one
+  before it, from which the last frame can be computed again;
 - FrameLog's is 256 entries of 41 bytes; entry k is at slot k mod 256;
 - WeightShard's is two zero bytes, then the data;
 - the authority of a SessionState is the crank's key, that of every other account the address of
@@ -30,6 +30,8 @@ T = TypeVar("T")
 STATUS = ("created", "waiting", "active", "ended", "refuted")
 CREATED, WAITING, ACTIVE, ENDED, REFUTED = range(len(STATUS))
 LOG_ENTRIES = 256
+SLOTS = 3
+"""Of a HiddenState: the last frame, the one before it, the one that is due."""
 TAIL_PADDING = 2
 """Zero bytes that bring what follows a HiddenState's or WeightShard's fields to a multiple of 8."""
 
@@ -215,6 +217,15 @@ class FrameWork:
     cursor: int = number("u32")
     inputs: tuple[ControllerInput, ControllerInput] = records(ControllerInput, 2)
     authority: bytes = key()
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameDispute(FrameWork):
+    """Ours alone: a committed frame that the program computes again; `authority` is who disputes.
+
+    Behind the fields come the new state's slot, the state before the frame, what was committed,
+    both players' records, and the program's scratch.
+    """
 
 
 COMPONENTS = (SessionState, HiddenState, InputBuffer, FrameLog, ModelManifest, WeightShard)

@@ -12,11 +12,17 @@ are cut into chunks that are emptied one by one: a block begins with its chunk's
 words that take all its starts back. Both conditions are checked here. Rows and columns are filled
 with zeros.
 
+For a program that calls the rollup's own product a matrix is, behind its first word, int8 row by
+row, the columns filled with zeros to a multiple of 8.
+
 All other tensors but the embeddings are int64, a bias holds the rounding of its shift, and the
 convolution's parameters lie channel by channel: four taps, bias, shift, multiplier.
 """
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,6 +35,8 @@ from awm_jax.int8.native import image as native
 from awm_jax.int8.params import Arch, WorldParams
 
 MAGIC = b"AWMCHN2\0"
+CALL_MAGIC = b"AWMCLL1\0"
+"""Of an image for a program that calls the rollup's `sol_matmul_i8` (onchain/matmul.h)."""
 LANE_BITS = 21
 BLOCK_WORDS = 6
 WIDE_ROWS, NARROW_ROWS = 2 * BLOCK_WORDS, 3 * BLOCK_WORDS
@@ -37,6 +45,8 @@ WIDE_FORM, SPARSE = 1, 2
 LEAST_COLUMNS = 8
 SLICE_ROWS = 288
 """Rows of a long product that are one part of a frame; whole blocks of both forms."""
+SHARD_BYTES, MOST_SHARDS = 10_485_000, 4
+"""Of an image in one account, which holds 10,485,760; and accounts of an image."""
 CODE_MAX = 127
 WIDE = {"frame_wide", "ctrl_wide", "hidden_w", "numeric_w", "binary_w"}
 """Matrices whose inputs are wide codes; in a world of two planes also `PLANAR`."""
@@ -54,16 +64,45 @@ MOST = {"percent": 65535, "state_age": 65535, "hitlag": 255, "stocks": 4}
 INTS = {"action_state": "action", "jumps_left": "jumps", "character": "character"}
 
 
-def pack(params: WorldParams, arch: Arch) -> bytes:
+def pack(params: WorldParams, arch: Arch, call: bool = False) -> bytes:
     """The image of a world.
+
+    Args:
+      call: for a program that calls `sol_matmul_i8`.
 
     Raises:
       AwmError: it is windowed, or the native kernel has no room for it.
     """
     if not arch.recurrent:
         raise AwmError("the program computes recurrent worlds only; quantize --mode recurrent")
-    head = MAGIC + record_map(arch.cfg)
-    return head.ljust(IMAGE_AT, b"\0") + relay(native.pack(params, arch))
+    head = (CALL_MAGIC if call else MAGIC) + record_map(arch.cfg)
+    return head.ljust(IMAGE_AT, b"\0") + relay(native.pack(params, arch), call)
+
+
+def shards(image: bytes, most: int = SHARD_BYTES) -> list[bytes]:
+    """An image in as many pieces as accounts are needed; no tensor is cut.
+
+    Raises:
+      AwmError: a tensor is larger than a piece, or there are more than `MOST_SHARDS`.
+    """
+    dims = dims_of(image)
+    count = len(native.TENSORS) + dims["n_layers"] * len(native.LAYER_TENSORS)
+    at = IMAGE_AT + len(native.MAGIC) + 4 * len(native.DIMS)
+    starts = (np.frombuffer(image, "<i4", count, at) + IMAGE_AT).tolist()
+    cuts = [0]
+    for start, end in zip(starts, [*starts[1:], len(image)], strict=True):
+        if end - cuts[-1] > most:
+            cuts.append(start)
+        if end - cuts[-1] > most:
+            raise AwmError(f"a tensor of {end - start} bytes fits no account")
+    if len(cuts) > MOST_SHARDS:
+        raise AwmError(f"{len(image)} bytes of weights; the program takes {MOST_SHARDS} accounts")
+    return [image[a:b] for a, b in zip(cuts, [*cuts[1:], len(image)], strict=True)]
+
+
+def model_of(hashes: Sequence[bytes]) -> bytes:
+    """What a session names as its model: the hash of its shard, or of its shards' hashes."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(b"".join(hashes)).digest()
 
 
 def record_map(cfg: EncodingConfig) -> bytes:
@@ -150,7 +189,12 @@ def _words(values: np.ndarray | list[int]) -> bytes:
     return np.ascontiguousarray(values, "<i8").tobytes()
 
 
-def relay(image: bytes) -> bytes:
+def plain_rows(matrix: np.ndarray) -> bytes:
+    """(rows, cols) int8 row by row."""
+    return np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % LEAST_COLUMNS))).tobytes()
+
+
+def relay(image: bytes, call: bool) -> bytes:
     """A native image as the program reads it; offsets and length are those of the new one."""
     start, count = len(native.MAGIC), len(native.DIMS)
     dims = _dims(image)
@@ -168,7 +212,7 @@ def relay(image: bytes) -> bytes:
                 names[at : at + size], table[at : at + size], ends[at : at + size], strict=True
             )
         }
-        blobs += _relaid(raw, sizes, dims).values()
+        blobs += _relaid(raw, sizes, dims, call).values()
     blobs = [blob + bytes(-len(blob) % native.ALIGN) for blob in blobs]
     at, offsets = table[0], []
     for blob in blobs:
@@ -180,7 +224,7 @@ def relay(image: bytes) -> bytes:
 
 
 def _relaid(
-    raw: dict[str, bytes], sizes: dict[str, tuple[int, int]], dims: dict[str, int]
+    raw: dict[str, bytes], sizes: dict[str, tuple[int, int]], dims: dict[str, int], call: bool
 ) -> dict[str, bytes]:
     """The world's tensors, or a layer's: matrices in lanes, the rest but embeddings in 64 bits."""
     out = {}
@@ -193,8 +237,11 @@ def _relaid(
             wide = is_wide(name, dims)
             least = 0 if name == "logits_w" and dims["head_hidden"] else -CODE_MAX
             form = WIDE_FORM * wide + SPARSE * (name not in DENSE)
-            blocks = wide_blocks(matrix) if wide else narrow_blocks(matrix, least)
-            out[name] = _words([form]) + blocks
+            if call:
+                rows_ = plain_rows(matrix)
+            else:
+                rows_ = wide_blocks(matrix) if wide else narrow_blocks(matrix, least)
+            out[name] = _words([form]) + rows_
         elif name == "embeddings":
             out[name] = blob
         else:
@@ -217,8 +264,9 @@ def _dims(image: bytes) -> dict[str, int]:
 
 
 def dims_of(image: bytes) -> dict[str, int]:
-    """The dimensions that an image of `pack`, or its first `HEAD_BYTES`, states."""
-    return _dims(image[IMAGE_AT:])
+    """The dimensions that an image of `pack`, or its first `HEAD_BYTES`, states; `call` is 1 in one
+    for a program that calls `sol_matmul_i8`."""
+    return _dims(image[IMAGE_AT:]) | {"call": int(image.startswith(CALL_MAGIC))}
 
 
 def is_wide(name: str, dims: dict[str, int]) -> bool:

@@ -45,7 +45,7 @@ def fetch(node: Node, session: Session, layout: StateLayout) -> Snapshot:
     for cls, account in zip(kinds, found, strict=True):
         values[cls] = _decode(cls, account, session, tails.get(cls, 0))
     state, hidden = values[SessionState][0], values[HiddenState][0]
-    at = accounts.TAIL_PADDING + (state.frame & 1) * layout.size
+    at = accounts.TAIL_PADDING + state.frame % accounts.SLOTS * layout.size
     slot = values[HiddenState][1][at : at + layout.size]
     return Snapshot(state, hidden, values[InputBuffer][0], slot)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from solders.compute_budget import set_compute_unit_limit
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -19,10 +20,10 @@ from awm_jax.errors import AwmError
 from awm_jax.game import rng
 from awm_jax.int8.world import Int8State
 from crank.integer import IntegerWorld
-from crank.solana import accounts, chain_state, machine
+from crank.solana import accounts, chain_state, frame_parts, machine, weight_shards
 from crank.solana.accounts import ACTIVE, CREATED, WAITING, HiddenState, SessionState
 from crank.solana.chain_state import Machine
-from crank.solana.program import OWN, Create, Error, Session, history_tail
+from crank.solana.program import OWN, Create, Dispute, Error, Session, history_tail
 from crank.solana.rollup import BASE_OFFSET
 from crank.solana.rpc import Node, Refused, Subscription
 
@@ -32,7 +33,7 @@ POLL_SECONDS = 0.25
 def session_sizes(create: Create) -> dict[type, int]:
     """Bytes of a session's accounts."""
     tails = {
-        accounts.HiddenState: accounts.TAIL_PADDING + 2 * create.state_size,
+        accounts.HiddenState: accounts.TAIL_PADDING + accounts.SLOTS * create.state_size,
         accounts.FrameLog: accounts.RING_BYTES,
         accounts.InputHistory: history_tail(create.max_frames),
     }
@@ -219,6 +220,52 @@ class Player:
                 return chain_state.fetch_session(self.node, self.session)
             self._changed.wait(left)
             self._changed.clear()
+
+
+def dispute(
+    node: Node, session: Session, who: Keypair, shards: Sequence[Pubkey], work: Pubkey | None = None
+) -> bool:
+    """Have the program compute a session's last frame again, from weights on chain.
+
+    Args:
+      work: an account in which that is done, unused and of `dispute_size` bytes; None has a local
+        rollup make one.
+
+    Returns: whether the frame was wrong; the session is refuted then.
+
+    Raises:
+      AwmError: the session plays another model, or a node's refusal.
+    """
+    dims = weight_shards.fetch_dims(node, shards[0])
+    if work is None:
+        work = Keypair().pubkey()
+        make_accounts(node, session.program, {work: dispute_size(node, session, dims)})
+    limit = set_compute_unit_limit(frame_parts.TRANSACTION_UNITS)
+    frame = chain_state.fetch_session(node, session).frame
+    if frame_parts.fits_one(dims):
+        steps = [session.challenge(who.pubkey(), work, shards[0])]
+    else:
+        steps = [
+            session.dispute(who.pubkey(), Dispute(frame, at, count), work, shards)
+            for at, count in frame_parts.steps(dims)
+        ]
+    try:
+        for step in steps:
+            node.send([limit, step], [who])
+    except Refused as refused:
+        if refused.error == Error.SAME_RESULT:
+            return False
+        raise
+    return True
+
+
+def dispute_size(node: Node, session: Session, dims: Mapping[str, int]) -> int:
+    """Bytes of an account for `dispute`."""
+    found = node.account(session.of(HiddenState))
+    if found is None:
+        raise AwmError(f"no HiddenState at {session.of(HiddenState)}; is it that session?")
+    tail = len(found[1]) - accounts.account_size(HiddenState) - accounts.TAIL_PADDING
+    return frame_parts.dispute_bytes(dict(dims), tail // accounts.SLOTS)
 
 
 @dataclasses.dataclass(frozen=True)

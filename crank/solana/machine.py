@@ -1,8 +1,9 @@
 """The integer machine's state as the bytes of a HiddenState slot, and back, bit for bit.
 
 A slot is the digest (16 bytes), then the arrays of `awm_match` (awm_jax/int8/native/awm.h) in its
-order, little endian: cont, binary, ints, stage, pads of the last K frames (int32), ssm, conv
-(int16, in a recurrent world), zeros up to a multiple of 8. The C step reads and writes them there.
+order, little endian: cont, binary, ints, stage, pads of the last K frames (int32), in a recurrent
+world ssm (uint16: 2^15 is added) and conv (int16), zeros up to a multiple of 8. The C step reads
+and writes them there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from awm_jax.int8.mamba2 import TrunkState, initial_state
 from awm_jax.int8.params import Arch
 from awm_jax.int8.world import Int8State
 from crank.solana.accounts import (
+    SLOTS,
     TAIL_PADDING,
     ControllerInput,
     HiddenState,
@@ -28,6 +30,7 @@ from crank.solana.accounts import (
 )
 
 DIGEST_BYTES = 4 * LANES
+SIGN = np.uint16(1 << 15)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +49,11 @@ class StateLayout:
     @property
     def tail(self) -> int:
         """Bytes of a HiddenState's tail."""
-        return TAIL_PADDING + 2 * self.size
+        return TAIL_PADDING + SLOTS * self.size
 
     def slot_at(self, frame: int) -> int:
         """Where the slot of a frame starts in the account."""
-        return account_size(HiddenState) + TAIL_PADDING + (frame & 1) * self.size
+        return account_size(HiddenState) + TAIL_PADDING + frame % SLOTS * self.size
 
 
 def state_layout(arch: Arch) -> StateLayout:
@@ -66,7 +69,7 @@ def state_layout(arch: Arch) -> StateLayout:
     frames = len(shapes)
     if arch.recurrent:
         trunk = jax.eval_shape(lambda: initial_state(arch))
-        shapes += [("ssm", "<i2", trunk.ssm.shape), ("conv", "<i2", trunk.conv.shape)]
+        shapes += [("ssm", "<u2", trunk.ssm.shape), ("conv", "<i2", trunk.conv.shape)]
     at, fields, window = DIGEST_BYTES, [], 0
     for i, (name, dtype, shape) in enumerate(shapes):
         fields.append((name, dtype, shape, at))
@@ -82,6 +85,7 @@ def encode_state(layout: StateLayout, state: Int8State, digest: np.ndarray) -> b
     arrays = dict(vars(state.frames))
     if state.trunk is not None:
         arrays |= vars(state.trunk)
+        arrays["ssm"] = np.asarray(arrays["ssm"]).view(np.uint16) ^ SIGN
     for name, dtype, shape, at in layout.fields:
         data = np.ascontiguousarray(np.asarray(arrays[name]), dtype)
         if data.shape != shape:
@@ -102,7 +106,8 @@ def decode_state(layout: StateLayout, data: bytes) -> tuple[Int8State, np.ndarra
     arrays = _arrays(layout, data)
     trunk = None
     if layout.arch.recurrent:
-        trunk = TrunkState(*(jnp.asarray(arrays.pop(name)) for name in ("ssm", "conv")))
+        ssm = (arrays.pop("ssm") ^ SIGN).view(np.int16)
+        trunk = TrunkState(jnp.asarray(ssm), jnp.asarray(arrays.pop("conv")))
     digest = np.frombuffer(data, "<u4", LANES).copy()
     return Int8State(GameFrame(**arrays), trunk), digest
 

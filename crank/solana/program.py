@@ -21,6 +21,7 @@ from awm_jax.game.frames import SEED_JUMPS, SEED_SHIELD, SEED_STOCKS, SEED_X
 from crank.solana import accounts, borsh, chain_image
 from crank.solana.accounts import (
     ControllerInput,
+    FrameDispute,
     FrameLog,
     FrameWork,
     HiddenState,
@@ -92,6 +93,7 @@ class Op(enum.IntEnum):
     RUN_INFERENCE = 9
     CHALLENGE = 10
     RUN_PARTS = 11
+    DISPUTE = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +179,11 @@ class RunParts:
     count: int = number("u32")
 
 
+@dataclasses.dataclass(frozen=True)
+class Dispute(RunParts):
+    """The same of the last committed frame, computed again."""
+
+
 ARGUMENTS = {
     Op.CREATE: Create,
     Op.JOIN: Join,
@@ -187,6 +194,7 @@ ARGUMENTS = {
     Op.UPLOAD: Upload,
     Op.RUN_INFERENCE: RunInference,
     Op.RUN_PARTS: RunParts,
+    Op.DISPUTE: Dispute,
 }
 OWN = (HiddenState, InputBuffer, FrameLog, InputHistory)
 """What a session has beside its SessionState, in the order of the instructions' accounts."""
@@ -233,13 +241,21 @@ class Session:
         metas = [writable(self.address), signing(who), *self._own(), readonly(image)]
         return self._make(Op.RUN_INFERENCE, RunInference(frame), metas)
 
-    def run_parts(
-        self, who: Pubkey, frame: int, first: int, count: int, image: Pubkey, work: Pubkey
+    def run_parts(self, who: Pubkey, args: RunParts, shards: Sequence[Pubkey]) -> Instruction:
+        """Goes on with the next frame in the session's FrameWork; anybody may send it."""
+        metas = self._in_parts(who, self.of(FrameWork), shards)
+        return self._make(Op.RUN_PARTS, args, metas)
+
+    def dispute(
+        self, who: Pubkey, args: Dispute, work: Pubkey, shards: Sequence[Pubkey]
     ) -> Instruction:
-        """Goes on with the next frame in a FrameWork; anybody may send it."""
-        metas = [writable(self.address), signing(who), *self._own()]
-        metas += [readonly(image), writable(work)]
-        return self._make(Op.RUN_PARTS, RunParts(frame, first, count), metas)
+        """Goes on with computing a committed frame again in a FrameDispute of `who`."""
+        return self._make(Op.DISPUTE, args, self._in_parts(who, work, shards))
+
+    def _in_parts(self, who: Pubkey, work: Pubkey, shards: Sequence[Pubkey]) -> list[AccountMeta]:
+        first, *others = shards
+        metas = [writable(self.address), signing(who), *self._own(), readonly(first)]
+        return [*metas, writable(work), *map(readonly, others)]
 
     def challenge(self, who: Pubkey, scratch: Pubkey, image: Pubkey) -> Instruction:
         """Computes the last committed frame again, and ends the session if it differs."""
@@ -301,6 +317,7 @@ def header() -> str:
         "INPUT_BYTES": accounts.INPUT_BYTES,
         "PLAYER_BYTES": borsh.record_size(PlayerState),
         "TAIL_PADDING": accounts.TAIL_PADDING,
+        "SLOTS": accounts.SLOTS,
         "DIGEST_BYTES": DIGEST_BYTES,
         "CHARACTERS": cfg.character_vocab,
         "STAGES": cfg.stage_vocab,
@@ -310,6 +327,7 @@ def header() -> str:
         "START_STOCKS": round(SEED_STOCKS),
         "START_JUMPS": SEED_JUMPS,
         "LANE_BITS": chain_image.LANE_BITS,
+        "MOST_SHARDS": chain_image.MOST_SHARDS,
         "WIDE_FORM": chain_image.WIDE_FORM,
         "SPARSE": chain_image.SPARSE,
         "SLICE_ROWS": chain_image.SLICE_ROWS,
@@ -329,9 +347,10 @@ def header() -> str:
         *(f"#define {name} ({value})" for name, value in constants.items()),
     ]
     lines.append(f"#define IMAGE_MAGIC {_word(chain_image.MAGIC)}")
+    lines.append(f"#define CALL_IMAGE_MAGIC {_word(chain_image.CALL_MAGIC)}")
     places = [f"{{{at}, {type_.size}}}" for at, type_ in borsh.layout(PlayerState).values()]
     lines.append(f"#define PLAYER_STATE_PLACES {{{', '.join(places)}}}")
-    for cls in (SessionState, *OWN, WeightShard, FrameWork):
+    for cls in (SessionState, *OWN, WeightShard, FrameWork, FrameDispute):
         lines += ["", f"#define {_upper(cls)}_KIND {_word(accounts.discriminator(cls))}"]
         lines += _offsets(_upper(cls), cls, 8)
         lines.append(f"#define {_upper(cls)}_SIZE ({accounts.account_size(cls)})")

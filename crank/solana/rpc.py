@@ -21,7 +21,6 @@ from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
-from solders.transaction import Transaction
 
 from awm_jax.errors import AwmError
 from crank.solana.program import Error
@@ -176,10 +175,8 @@ class Node:
         options = {"encoding": "base64", "preflightCommitment": "processed"}
         until = time.monotonic() + self.patience
         while True:
-            message = Message(list(instructions), signers[0].pubkey())
-            transaction = Transaction(list(signers), message, self.blockhash())
-            signature = str(transaction.signatures[0])
-            raw = Base64(base64.b64encode(bytes(transaction)), "ascii")
+            signature, transaction = signed(instructions, signers, self.blockhash())
+            raw = Base64(base64.b64encode(transaction), "ascii")
             try:
                 return self.call("sendTransaction", raw, options)
             except RpcError as error:
@@ -199,6 +196,20 @@ class Node:
     def _succeeded(self, signature: str) -> bool:
         status = self.call("getSignatureStatuses", [signature])["value"][0]
         return status is not None and status["err"] is None
+
+
+def signed(
+    instructions: Sequence[Instruction], signers: Sequence[Keypair], blockhash: Hash
+) -> tuple[str, bytes]:
+    """The first signature, and a transaction's bytes: how many signatures, they, the message.
+
+    solders' own Transaction would write the message, which may hold a whole frame, three times.
+    """
+    message = Message.new_with_blockhash(list(instructions), signers[0].pubkey(), blockhash)
+    raw, keys = bytes(message), message.account_keys[: message.header.num_required_signatures]
+    by_key = {signer.pubkey(): signer for signer in signers}
+    signatures = [by_key[key].sign_message(raw) for key in keys]
+    return str(signatures[0]), bytes([len(signatures)]) + b"".join(map(bytes, signatures)) + raw
 
 
 def _account(value: Any) -> tuple[str, bytes] | None:

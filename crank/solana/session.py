@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from solders.compute_budget import set_compute_unit_limit
@@ -25,7 +25,7 @@ from crank.integer import IntegerWorld
 from crank.solana import accounts, chain_state, frame_parts, machine, weight_shards
 from crank.solana.accounts import ACTIVE, WAITING, ControllerInput, FrameWork, InputBuffer
 from crank.solana.chain_state import Machine, Snapshot
-from crank.solana.program import CommitFrame, Error, Session, sha256
+from crank.solana.program import CommitFrame, Error, RunParts, Session, sha256
 from crank.solana.rpc import Node, Refused, Subscription
 
 INSTRUCTION_BYTES = 60_000
@@ -68,6 +68,7 @@ class Report:
       committed: frames that this crank committed; held: those of them with an input held.
       work: for each of them the seconds from having its inputs to having it committed, but for
         `waiting`: seconds in which the node had the word.
+      cpu: seconds of processors that the whole process took from one frame to the next.
       at: when each was committed, in seconds of a clock that only rises.
     """
 
@@ -77,6 +78,7 @@ class Report:
     held: int
     work: tuple[float, ...]
     waiting: tuple[float, ...]
+    cpu: tuple[float, ...]
     at: tuple[float, ...]
 
 
@@ -160,7 +162,7 @@ class Crank:
     Args:
       authority: the crank's key, or, once the start is committed and with an image, anybody's.
       model: what the session must play; None does not ask.
-      image: the WeightShard from which the program computes frames itself; then the crank only
+      shards: the WeightShards from which the program computes frames itself; then the crank only
         says that the next one is due.
     """
 
@@ -172,14 +174,16 @@ class Crank:
         world: IntegerWorld,
         settings: Settings | None = None,
         model: bytes | None = None,
-        image: Pubkey | None = None,
+        shards: Sequence[Pubkey] = (),
     ) -> None:
         self.node, self.session, self.authority, self.world = node, session, authority, world
         self.settings = settings or Settings()
         self.layout = machine.state_layout(world.arch)
-        self.model, self.image = model, image
+        self.model, self.shards = model, shards
         self._work: list[float] = []
         self._waiting: list[float] = []
+        self._cpu: list[float] = []
+        self._spent = 0.0
         self._at: list[float] = []
         self._held = 0
         self._dims: dict[str, int] | None = None
@@ -192,7 +196,7 @@ class Crank:
         """
         found = chain_state.fetch(self.node, self.session, self.layout)
         own = found.session.authority == bytes(self.authority.pubkey())
-        if not own and (self.image is None or not found.hidden.initialized):
+        if not own and (not self.shards or not found.hidden.initialized):
             raise AwmError("the session's crank has another key; give its keypair with --key")
         if self.model is not None and found.session.model != self.model:
             raise AwmError(
@@ -220,13 +224,14 @@ class Crank:
 
     def _run(self, inputs: Inputs, on_frame: Callable[[int], None] | None, stop) -> Report:
         current = self._from_chain(stop)
+        self._spent = time.process_time()
         since = time.monotonic()
         while current is not None and not stop():
             deadline = self.settings.deadline
             until = None if deadline is None else since + deadline
             buffer = inputs.wait(current.frame + 1, until)
             held = missing(buffer, current.frame + 1)
-            waits = self.image is not None or until is None or time.monotonic() < until
+            waits = self.shards or until is None or time.monotonic() < until
             if held and waits:
                 if chain_state.fetch_session(self.node, self.session).status != ACTIVE:
                     break
@@ -267,8 +272,8 @@ class Crank:
     def _commit(self, current: Machine, buffer: InputBuffer, held: int) -> Machine | None:
         """The machine after the frame; the same one to try again; None to look at the chain."""
         began, waited = time.perf_counter(), self.node.waited
-        if self.image is not None:
-            following, done = self._compute(current, self.image)
+        if self.shards:
+            following, done = self._compute(current)
         else:
             pair = (buffer.player1, buffer.player2)
             pads = np.array([machine.pad_of(pad) for pad in pair], np.int32)
@@ -281,25 +286,26 @@ class Crank:
         self._waiting.append(waiting)
         self._work.append(now - began - waiting)
         self._at.append(now)
+        spent = time.process_time()
+        self._cpu.append(spent - self._spent)
+        self._spent = spent
         self._held += bool(held)
         return following
 
-    def _compute(self, current: Machine, image: Pubkey) -> tuple[Machine, bool | None]:
+    def _compute(self, current: Machine) -> tuple[Machine, bool | None]:
         """The program computes the frame; the machine here only counts it."""
-        who, frame = self.authority.pubkey(), current.frame + 1
+        frame = current.frame + 1
         if self._dims is None:
-            self._dims = weight_shards.fetch_dims(self.node, image)
+            self._dims = weight_shards.fetch_dims(self.node, self.shards[0])
         if frame_parts.fits_one(self._dims):
-            steps = [self.session.run_inference(who, frame, image)]
+            steps = [self.session.run_inference(self.authority.pubkey(), frame, self.shards[0])]
         else:
-            steps = self._parts(who, frame, image, self._dims)
+            steps = self._parts(frame, self._dims)
         limit = set_compute_unit_limit(UNITS)
         done = self._attempt([[limit, step] for step in steps])
         return dataclasses.replace(current, frame=frame), done
 
-    def _parts(
-        self, who: Pubkey, frame: int, image: Pubkey, dims: dict[str, int]
-    ) -> list[Instruction]:
+    def _parts(self, frame: int, dims: dict[str, int]) -> list[Instruction]:
         """What is left of a frame in parts, which another crank may have begun."""
         work = self.session.of(FrameWork)
         found = self.node.account(work, 0, accounts.account_size(FrameWork))
@@ -312,11 +318,11 @@ class Crank:
         if any(found[1][:8]):
             held = accounts.decode(FrameWork, found[1])[0]
             first = held.cursor if held.frame == frame else 0
-        steps = []
-        for count in frame_parts.plan(dims, UNITS, first):
-            steps.append(self.session.run_parts(who, frame, first, count, image, work))
-            first += count
-        return steps
+        who = self.authority.pubkey()
+        return [
+            self.session.run_parts(who, RunParts(frame, at, count), self.shards)
+            for at, count in frame_parts.steps(dims, UNITS, first)
+        ]
 
     def _send(self, ready: Machine, pair, held: int) -> bool | None:
         """True: committed. False: again. None: look at the chain."""
@@ -339,5 +345,5 @@ class Crank:
         found = self.look()
         machine_ = Machine.resumed(self.world, found) if found.hidden.initialized else None
         digest = machine_.hexdigest() if machine_ else ""
-        times = (tuple(each) for each in (self._work, self._waiting, self._at))
+        times = (tuple(each) for each in (self._work, self._waiting, self._cpu, self._at))
         return Report(found.session.frame, digest, len(self._work), self._held, *times)

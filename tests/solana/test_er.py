@@ -23,7 +23,7 @@ from awm_jax.cartridges import EMBEDDED
 from awm_jax.errors import AwmError
 from awm_jax.int8.world import Int8World
 from crank.solana import chain_image, client, frame_parts, weight_shards
-from crank.solana.accounts import ENDED
+from crank.solana.accounts import ENDED, REFUTED
 from crank.solana.addresses import PROGRAM
 from crank.solana.rpc import Node
 from crank.solana_options import load
@@ -60,10 +60,10 @@ def test_the_network_on_chain(rollup: Any, table: Any, size: Any, whole: bool, l
     with Node(rollup.rpc) as node:
         size = weight_shards.account_bytes(len(image))
         client.make_accounts(node, PROGRAM, {key.pubkey(): size})
-        shard = weight_shards.upload(node, PROGRAM, key, owner, image)
-        assert weight_shards.verify(node, shard, image) is None
-        assert weight_shards.verify(node, shard, image[:-1] + b"x") is not None
-    seat = table(last, world, image=shard)
+        shard = weight_shards.upload(node, PROGRAM, key, owner, 0, image)
+        assert weight_shards.verify(node, [shard], image) is None
+        assert weight_shards.verify(node, [shard], image[:-1] + b"x") is not None
+    seat = table(last, world, shards=(shard,))
     stranger = dataclasses.replace(seat, authority=Keypair())
     with pytest.raises(AwmError, match="another key"):
         stranger.crank().run()
@@ -72,6 +72,14 @@ def test_the_network_on_chain(rollup: Any, table: Any, size: Any, whole: bool, l
         seat.crank().run(frames.append, lambda: len(frames) >= 5)
         stranger.crank().run()
     seat.played(last)
+    assert not client.dispute(seat.node, seat.session, Keypair(), [shard])
+    # A crank that steps another network, until somebody has its last frame computed again.
+    other = Int8World(int_worlds.on_device(solana_worlds.calm_params(2, arch)), arch)
+    lying = table(4, world, shards=(shard,))
+    with lying.agents():
+        dataclasses.replace(lying, world=other, shards=()).crank().run()
+    assert client.dispute(lying.node, lying.session, Keypair(), [shard])
+    assert lying.state().status == REFUTED
 
 
 def awm(*arguments: str, cwd: Path) -> subprocess.Popen[str]:

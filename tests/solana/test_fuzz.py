@@ -24,7 +24,7 @@ from crank.solana.accounts import (
     InputHistory,
     SessionState,
 )
-from crank.solana.program import OWN, Op
+from crank.solana.program import OWN, Dispute, Op, RunParts
 
 KINDS = (SessionState, *OWN)
 MOVES = {CREATED: {WAITING}, WAITING: {ACTIVE, ENDED}, ACTIVE: {ENDED}, ENDED: set()}
@@ -50,6 +50,8 @@ def valid(chain: Chain, rng: random.Random) -> Instruction:
     who = rng.choice((P1, P2, CRANK, STRANGER)).pubkey()
     due = 4
     session, state = chain.session, bytes(rng.randbytes(chain.size))
+    parts = rng.randrange(3), rng.randrange(3)
+    shards = [Pubkey.new_unique() for _ in range(rng.randrange(1, 4))]
     made = [
         session.create(who, chain.create_args()),
         session.join(who, rng.randrange(40)),
@@ -59,9 +61,8 @@ def valid(chain: Chain, rng: random.Random) -> Instruction:
             who, rng.choice((0, due)), rng.randrange(80), state[: rng.randrange(64)]
         ),
         session.run_inference(who, due, Pubkey.new_unique()),
-        session.run_parts(
-            who, due, rng.randrange(3), rng.randrange(3), Pubkey.new_unique(), Pubkey.new_unique()
-        ),
+        session.run_parts(who, RunParts(due, *parts), shards),
+        session.dispute(who, Dispute(due - 1, *parts), Pubkey.new_unique(), shards),
         session.challenge(who, Pubkey.new_unique(), Pubkey.new_unique()),
     ]
     return rng.choice(made)
@@ -136,7 +137,7 @@ def check(
         assert op == Op.WRITE_STATE and was.status == ACTIVE and was.authority in signed
         head = accounts.account_size(HiddenState) + accounts.TAIL_PADDING
         started = accounts.decode(HiddenState, before[HiddenState], tail=None)[0].initialized
-        free = (was.frame + 1) & 1 if started else 0
+        free = (was.frame + 1) % accounts.SLOTS if started else 0
         at = head + free * size
         for part in (slice(0, at), slice(at + size, None)):
             assert before[HiddenState][part] == after[HiddenState][part]
@@ -160,7 +161,7 @@ def test_random_instructions(stage: int) -> None:
             check(before, after, made, chain.size)
         else:
             assert before == after
-        if before != after and rng.random() < 0.5:
+        if after != start and rng.random() < 0.1:
             for cls, data in start.items():
                 chain.put(cls, data)
     assert done >= 2

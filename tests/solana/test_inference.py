@@ -10,22 +10,14 @@ import pytest
 
 pytest.importorskip("solders")
 
-from support import int_worlds, solana_worlds
-from support.solana_chain import CRANK, P1, P2, PROGRAM, STRANGER, Chain, Direct, keypair
+from support import int_worlds, solana_build, solana_worlds
+from support.solana_chain import CRANK, P1, PROGRAM, STRANGER, Direct
+from support.solana_play import SCRATCH, SHARD, Parts, begin, disputed, shard_bytes
 
 from awm_jax.errors import AwmError
-from awm_jax.int8.world import Int8World
-from crank.solana import (
-    accounts,
-    borsh,
-    chain_image,
-    chain_state,
-    frame_parts,
-    machine,
-    session,
-    weight_shards,
-)
+from crank.solana import accounts, borsh, chain_image, frame_parts, machine, session, weight_shards
 from crank.solana.accounts import (
+    ACTIVE,
     ENDED,
     REFUTED,
     ControllerInput,
@@ -35,55 +27,10 @@ from crank.solana.accounts import (
     SessionState,
     WeightShard,
 )
-from crank.solana.chain_state import Machine
-from crank.solana.program import Error, sha256
+from crank.solana.program import Error, RunParts, sha256
 
-SHARD, SCRATCH, WORK = (keypair(n).pubkey() for n in (21, 22, 23))
-
-
-@dataclasses.dataclass
-class Play:
-    """A session computed by the program, and the same match by the machine."""
-
-    chain: Chain
-    own: Machine
-
-    @property
-    def due(self) -> int:
-        return self.own.frame + 1
-
-    def inputs(self, pads: np.ndarray) -> None:
-        for player, pad in zip((P1, P2), pads, strict=True):
-            assert self.chain.submit(player, machine.controller_of(pad)) is None
-
-    def run(self, frame: int | None = None) -> Any:
-        own, due = self.chain.session, self.due if frame is None else frame
-        return self.chain.send(own.run_inference(STRANGER.pubkey(), due, SHARD))
-
-    def step(self, pads: np.ndarray) -> None:
-        self.inputs(pads)
-        got = self.run()
-        assert got is None, got
-        self.own = self.own.step(pads)
-
-
-def shard_bytes(image: bytes, finalized: bool = True) -> bytes:
-    value = WeightShard(0, len(image), bytes(P1.pubkey()), finalized, sha256(image))
-    return accounts.encode(value, bytes(accounts.TAIL_PADDING) + image)
-
-
-def begin(arch: Any, seed: int = 1, **changes: Any) -> Play:
-    params = solana_worlds.calm_params(seed, arch)
-    world = Int8World(int_worlds.on_device(params), arch)
-    image = chain_image.pack(params, arch)
-    shape = chain_state.create_shape(world)
-    chain = Chain(size=shape["state_size"], max_frames=600, **changes)
-    assert chain.create(**shape, model=sha256(image)) is None
-    assert chain.join() is None
-    own = Machine.at_start(world, chain.get(SessionState))
-    assert chain.commit(own.slot(), players=own.players) is None
-    chain.put(SHARD, shard_bytes(image))
-    return Play(chain, own)
+MOST = 40_000
+"""Bytes of a shard that make several of a small world's image."""
 
 
 @pytest.fixture(scope="module")
@@ -202,34 +149,6 @@ def test_a_wrong_record_is_refuted_after_the_end(arch: Any) -> None:
     assert play.chain.get(SessionState).status == REFUTED
 
 
-@dataclasses.dataclass
-class Parts:
-    """Frames of a Play in parts, with the account in which they are made."""
-
-    play: Play
-    dims: dict[str, int]
-
-    @classmethod
-    def of(cls, play: Play) -> Parts:
-        shard = play.chain.data(SHARD)[accounts.account_size(WeightShard) + 2 :]
-        dims = chain_image.dims_of(shard)
-        play.chain.put(WORK, bytes(frame_parts.work_bytes(dims, play.chain.size)))
-        return cls(play, dims)
-
-    def send(self, first: int, count: int, frame: int | None = None) -> Any:
-        own, due = self.play.chain.session, self.play.due if frame is None else frame
-        who = STRANGER.pubkey()
-        return self.play.chain.send(own.run_parts(who, due, first, count, SHARD, WORK))
-
-    def step(self, pads: np.ndarray, counts: list[int]) -> None:
-        self.play.inputs(pads)
-        at = 0
-        for count in counts:
-            assert self.send(at, count) is None
-            at += count
-        self.play.own = self.play.own.step(pads)
-
-
 def test_frames_in_parts_are_the_machines(arch: Any) -> None:
     play = begin(arch)
     frame = Parts.of(play)
@@ -281,15 +200,15 @@ def test_the_order_of_parts(arch: Any) -> None:
     assert play.chain.get(InputBuffer).player1 == machine.controller_of(pads[0][0])
     play.inputs(pads[1])
     assert frame.send(total, 1) == Error.WRONG_PART
-    work = play.chain.data(WORK)
+    work = play.chain.data(FrameWork)
     for data, owner, error in (
         (work[:-8], PROGRAM, Error.WRONG_SIZE),
         (work, STRANGER.pubkey(), Error.WRONG_OWNER),
         (work[:8] + bytes(32) + work[40:], PROGRAM, Error.WRONG_SESSION),
     ):
-        play.chain.put(WORK, data, owner=owner)
+        play.chain.put(FrameWork, data, owner=owner)
         assert frame.send(0, total) == error
-    play.chain.put(WORK, work)
+    play.chain.put(FrameWork, work)
     assert frame.send(0, total) is None
 
 
@@ -306,12 +225,12 @@ def test_a_crank_computes_in_parts(arch: Any, monkeypatch: pytest.MonkeyPatch) -
     settings = session.Settings(subscribe=False)
 
     def crank() -> session.Crank:
-        return session.Crank(node, own, CRANK, play.own.world, settings, None, SHARD)
+        return session.Crank(node, own, CRANK, play.own.world, settings, None, [SHARD])
 
     with pytest.raises(AwmError, match="open the session with --on-chain"):
         crank().run()
     play.chain.put(work, bytes(frame_parts.work_bytes(dims, play.chain.size)))
-    step = own.run_parts(STRANGER.pubkey(), 1, 0, 3, SHARD, work)
+    step = own.run_parts(STRANGER.pubkey(), RunParts(1, 0, 3), [SHARD])
     assert play.chain.send(step) is None
     frames: list[int] = []
 
@@ -325,6 +244,154 @@ def test_a_crank_computes_in_parts(arch: Any, monkeypatch: pytest.MonkeyPatch) -
     report = crank().run(on_frame, lambda: len(frames) == len(pads))
     assert frames == [1, 2, 3] and report.digest == play.own.hexdigest()
     assert node.sent > len(pads)
+
+
+def test_an_image_in_several_accounts(arch: Any) -> None:
+    """Frames in parts from shards, which must be those of the session's model, in their order."""
+    play = begin(arch, most=MOST)
+    assert len(play.shards) == chain_image.MOST_SHARDS
+    frame = Parts.of(play)
+    total = len(frame_parts.parts(frame.dims))
+    first, second, *others = play.shards
+    pads = int_worlds.random_pads(3, 4)
+    play.inputs(pads[0])
+    for shards in ((first, *others), (second, first, *others), play.shards[:-1]):
+        play.shards = shards
+        assert frame.send(0, total) == Error.WRONG_MODEL
+    play.shards = (first, second, *others)
+    last = play.chain.data(others[-1])
+    at = accounts.offset(WeightShard, "finalized")
+    for data, owner, error in (
+        (last[:at] + b"\0" + last[at + 1 :], PROGRAM, Error.NOT_FINALIZED),
+        (last[:-1], PROGRAM, Error.WRONG_SIZE),
+        (last, STRANGER.pubkey(), Error.WRONG_OWNER),
+    ):
+        play.chain.put(others[-1], data, owner=owner)
+        assert frame.send(0, total) == error
+    play.chain.put(others[-1], last)
+    for pad in pads:
+        frame.step(pad, [5, total - 5])
+        assert play.chain.slot(play.own.frame) == play.own.slot()
+        assert play.chain.get(SessionState).players == play.own.players
+    image = b"".join(chain_image.shards(chain_image.pack(play.own.world.params, arch), MOST))
+    assert image == chain_image.pack(play.own.world.params, arch)
+    with pytest.raises(AwmError, match="fits no account"):
+        chain_image.shards(image, 3_000)
+    with pytest.raises(AwmError, match="the program takes 4 accounts"):
+        chain_image.shards(image, 20_000)
+
+
+def test_a_wrong_commit_is_refuted_in_parts(arch: Any) -> None:
+    """While the match goes on: what was committed and what it came from are kept."""
+    play = begin(arch, most=MOST)
+    pads = int_worlds.random_pads(5, 4)
+    stranger = disputed(play)
+    total = stranger.total
+    assert stranger.send(0, 0, 1) == Error.WRONG_FRAME
+    play.inputs(pads[0])
+    right = play.own.step(pads[0])
+    assert play.chain.commit(right.slot(), players=right.players) is None
+    for frame in (0, 2):
+        assert stranger.send(frame, 0, 1) == Error.WRONG_FRAME
+    assert stranger.send(1, 1, 1) == Error.WRONG_KIND
+    assert stranger.send(1, 0, 2) is None
+    other = dataclasses.replace(stranger, who=P1)
+    assert other.send(1, 0, 1) == other.send(1, 2, 1) == Error.NOT_AUTHORITY
+    for first in (1, 3):
+        assert stranger.send(1, first, 1) == Error.WRONG_PART
+    assert stranger.send(1, 2, total - 2) == Error.SAME_RESULT
+    # The next frame is wrong, and two more follow before it is shown so.
+    play.inputs(pads[1])
+    wrong = bytearray(right.step(pads[1]).slot())
+    wrong[-9] ^= 1
+    assert play.chain.commit(bytes(wrong), players=right.step(pads[1]).players) is None
+    assert stranger.send(2, 0, total - 1) is None
+    for pad in pads[2:]:
+        play.inputs(pad)
+        assert play.chain.commit(bytes(wrong), players=right.players) is None
+    assert stranger.send(2, total - 1, 1) is None
+    assert play.chain.get(SessionState).status == REFUTED
+    assert stranger.send(2, total, 1) == Error.WRONG_KIND
+    assert stranger.send(4, 0, total) == Error.WRONG_STATUS
+
+
+def test_a_frame_being_written_does_not_refute_the_last_one(arch: Any) -> None:
+    """What a crank writes for the next frame leaves alone what the last one is computed from."""
+    play = begin(arch)
+    for pads in int_worlds.random_pads(5, 3):
+        play.step(pads)
+        write = play.chain.session.write_state(CRANK.pubkey(), play.due, 64, bytes([1]) * 640)
+        assert play.chain.send(write) is None
+        play.chain.put(SCRATCH, bytes(8 + play.chain.size))
+        challenge = play.chain.session.challenge(STRANGER.pubkey(), SCRATCH, SHARD)
+        assert play.chain.send(challenge) == Error.SAME_RESULT
+        stranger = disputed(play)
+        assert stranger.send(play.own.frame, 0, stranger.total) == Error.SAME_RESULT
+
+
+@pytest.mark.long
+def test_the_production_size() -> None:
+    """Hundreds of frames, each in transactions of the ordinary limit, from an image in two
+    accounts; and a wrong one among them is refuted."""
+    play = begin(solana_worlds.large_arch(384, 64, 4), units=frame_parts.TRANSACTION_UNITS)
+    frame = Parts.of(play)
+    counts = frame_parts.plan(frame.dims)
+    for pads in int_worlds.random_pads(3, 200):
+        frame.step(pads, counts)
+        assert play.chain.slot(play.own.frame) == play.own.slot()
+        assert play.chain.get(SessionState).players == play.own.players
+    pads = int_worlds.random_pads(9, 1)[0]
+    play.inputs(pads)
+    right = play.own.step(pads)
+    wrong = bytearray(right.slot())
+    wrong[2000] ^= 1
+    assert play.chain.commit(bytes(wrong), players=right.players) is None
+    stranger = disputed(play)
+    for first, count in frame_parts.steps(frame.dims):
+        assert play.chain.get(SessionState).status == ACTIVE
+        assert stranger.send(right.frame, first, count) is None
+    assert play.chain.get(SessionState).status == REFUTED
+
+
+# ---- the rollup's own product ----
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_frames_by_the_rollups_own_product(planes: int) -> None:
+    """The build that calls it, with a function in its place: whole frames and parts."""
+    program = solana_build.calling()
+    play = begin(solana_worlds.arch_of(planes=planes), call=True, program=program)
+    frame = Parts.of(play)
+    total = len(frame_parts.parts(frame.dims))
+    for i, pads in enumerate(int_worlds.random_pads(3, 12)):
+        if i % 2:
+            play.step(pads)
+        else:
+            frame.step(pads, [4, total - 4])
+        assert play.chain.slot(play.own.frame) == play.own.slot()
+        assert play.chain.get(SessionState).players == play.own.players
+
+
+def test_an_image_for_the_other_build_is_refused(arch: Any) -> None:
+    pads = int_worlds.random_pads(3, 1)[0]
+    play = begin(arch, call=True)
+    play.inputs(pads)
+    assert play.run() == Error.WRONG_MODEL
+    play = begin(arch, program=solana_build.calling())
+    play.inputs(pads)
+    assert play.run() == Error.WRONG_MODEL
+
+
+def test_without_the_rollups_own_product(arch: Any) -> None:
+    """A machine that lacks the call ends a frame where it is wanted; nothing is written."""
+    program = solana_build.compiled("-DAWM_SYSCALL")
+    assert b"\0sol_matmul_i8\0" in program
+    assert b"sol_matmul_i8" not in solana_build.compiled()
+    play = begin(arch, call=True, program=program)
+    play.inputs(int_worlds.random_pads(3, 1)[0])
+    before = play.chain.everything()
+    assert "ProgramFailedToComplete" in play.run()
+    assert play.chain.everything() == before
 
 
 def opened(blocks: bytes, rows: int, cols: int, x: np.ndarray) -> list[int]:

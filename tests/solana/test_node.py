@@ -14,14 +14,17 @@ import pytest
 
 pytest.importorskip("solders")
 
+from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.message import Message
 from solders.pubkey import Pubkey
+from solders.transaction import Transaction
 
 from awm_jax.errors import AwmError
 from crank.solana import keys
 from crank.solana.accounts import InputBuffer, encode
 from crank.solana.program import Error, create_shard, elf, sha256
-from crank.solana.rpc import Away, Node, Refused, RpcError, Subscription
+from crank.solana.rpc import Away, Node, Refused, RpcError, Subscription, signed
 
 
 class Fake(http.server.ThreadingHTTPServer):
@@ -147,6 +150,17 @@ def test_a_failed_transaction_is_no_success_when_sent_again(serve: Any) -> None:
     raw = [a["params"][0] for a in server.asked if a["method"] == "sendTransaction"]
     assert len(set(raw)) == 2
     node.close()
+
+
+def test_a_transaction_is_that_of_solders() -> None:
+    """Byte for byte, whatever the order of those who sign."""
+    payer, other, blockhash = Keypair(), Keypair(), Hash.new_unique()
+    step = create_shard(Pubkey.new_unique(), other.pubkey(), payer.pubkey(), _shard())
+    for first, second in ((payer, other), (other, payer)):
+        message = Message([step], first.pubkey())
+        told = Transaction([second, first], message, blockhash)
+        signature, raw = signed([step], [first, second], blockhash)
+        assert (signature, raw) == (str(told.signatures[0]), bytes(told))
 
 
 def _shard() -> Any:

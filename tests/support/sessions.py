@@ -38,7 +38,7 @@ class Table:
     authority: Keypair
     node: Node
     model: bytes
-    image: Pubkey | None
+    shards: tuple[Pubkey, ...]
     stack: contextlib.ExitStack
 
     def connect(self, url: str | None = None) -> Node:
@@ -46,7 +46,7 @@ class Table:
 
     def crank(self, settings: Settings | None = None, node: Node | None = None) -> Crank:
         who = (node or self.connect(), self.session, self.authority, self.world)
-        return Crank(*who, settings, None, self.image)
+        return Crank(*who, settings, None, self.shards)
 
     @contextlib.contextmanager
     def agents(self, url: str | None = None) -> Iterator[None]:
@@ -91,16 +91,16 @@ def open_table(
     world: IntegerWorld,
     stack: contextlib.ExitStack,
     max_frames: int,
-    image: Pubkey | None = None,
+    shards: tuple[Pubkey, ...] = (),
     model: bytes = bytes(32),
 ) -> Table:
     """Open a session and take both seats."""
     key, first, second, authority = (Keypair() for _ in range(4))
     node = stack.enter_context(Node(rollup.rpc))
     shape, work = chain_state.create_shape(world), 0
-    if image is not None:
-        model = weight_shards.fetch(node, image).data_hash
-        dims = weight_shards.fetch_dims(node, image)
+    if shards:
+        model = weight_shards.fetch_model(node, shards)
+        dims = weight_shards.fetch_dims(node, shards[0])
         if not frame_parts.fits_one(dims):
             work = frame_parts.work_bytes(dims, shape["state_size"])
     args = Create(
@@ -114,7 +114,7 @@ def open_table(
     )
     session = client.create(node, PROGRAM, key, first, args, True, work)
     node.send([session.join(second.pubkey(), CHARACTERS[1])], [second])
-    return Table(rollup, world, session, (first, second), authority, node, model, image, stack)
+    return Table(rollup, world, session, (first, second), authority, node, model, shards, stack)
 
 
 def offline(world: IntegerWorld, frames: int) -> str:

@@ -34,6 +34,7 @@ from crank.solana.program import (
     sha256,
 )
 from crank.solana.rpc import Refused
+from crank.solana.session import INSTRUCTION_BYTES
 
 PROGRAM = Keypair.from_seed(bytes([7]) * 32).pubkey()
 RENT = 10**12
@@ -49,12 +50,19 @@ P1, P2, CRANK, STRANGER, SESSION = (keypair(n) for n in (1, 2, 3, 4, 5))
 class Chain:
     """One virtual chain with the program; `size` bytes of a state slot."""
 
-    def __init__(self, size: int = 64, max_frames: int = 28800, units: int = 200_000_000) -> None:
+    def __init__(
+        self,
+        size: int = 64,
+        max_frames: int = 28800,
+        units: int = 200_000_000,
+        program: bytes | None = None,
+    ) -> None:
         budget = ComputeBudget(False)
         budget.compute_unit_limit = units
         self.svm = LiteSVM().with_compute_budget(budget).with_sigverify(False)
         self.svm = self.svm.with_blockhash_check(False).with_transaction_history(0)
-        self.svm.add_program(PROGRAM, elf())
+        self.svm = self.svm.with_log_bytes_limit(None)
+        self.svm.add_program(PROGRAM, program or elf())
         for key in (P1, P2, CRANK, STRANGER):
             self.svm.airdrop(key.pubkey(), 10**12)
         self.session = Session(PROGRAM, SESSION.pubkey())
@@ -65,7 +73,7 @@ class Chain:
 
     def lengths(self) -> dict[type, int]:
         tails = {
-            HiddenState: accounts.TAIL_PADDING + 2 * self.size,
+            HiddenState: accounts.TAIL_PADDING + accounts.SLOTS * self.size,
             FrameLog: accounts.RING_BYTES,
             InputHistory: history_tail(self.max_frames),
         }
@@ -89,7 +97,7 @@ class Chain:
         return accounts.decode(cls, self.data(cls), tail=None)[1]
 
     def slot(self, frame: int) -> bytes:
-        at = accounts.TAIL_PADDING + (frame & 1) * self.size
+        at = accounts.TAIL_PADDING + frame % accounts.SLOTS * self.size
         return self.tail(HiddenState)[at : at + self.size]
 
     def everything(self) -> dict[type, bytes]:
@@ -141,8 +149,11 @@ class Chain:
     def commit(self, state: bytes, frame: int | None = None, **changes: Any):
         args = self.commit_args(state, frame, **changes)
         who = CRANK.pubkey()
-        write = self.session.write_state(who, args.frame, 0, state)
-        return self.send(write, self.session.commit_frame(who, args))
+        writes = [
+            self.session.write_state(who, args.frame, at, state[at : at + INSTRUCTION_BYTES])
+            for at in range(0, len(state), INSTRUCTION_BYTES)
+        ]
+        return self.send(*writes, self.session.commit_frame(who, args))
 
     def started(self) -> Chain:
         """A session with both players and its start committed."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from awm_jax.encoding import predicted_dynamics
+from awm_jax.encoding import EncodingConfig, predicted_dynamics
 from awm_jax.int8.params import Arch, WorldParams
+from awm_jax.variant import Variant
 from support import int_worlds
 
 CFG = int_worlds.SMALL.replace(character_vocab=33)
@@ -18,6 +19,20 @@ def arch_of(**changes: Any) -> Arch:
     """A small recurrent architecture, every character and stage in it."""
     fields = {"d_model": 32, "d_state": 8, "n_layers": 2, "headdim": 16, "context_len": 4}
     return int_worlds.arch_of(CFG, **(fields | changes))
+
+
+def large_arch(d_model: int, d_state: int, n_layers: int) -> Arch:
+    """A recurrent architecture with everything that a world has learned from real games."""
+    return Arch(
+        EncodingConfig(state_age_as_embed=True, state_flags=True, hitstun=True),
+        d_model=d_model,
+        d_state=d_state,
+        n_layers=n_layers,
+        headdim=64,
+        context_len=10,
+        recurrent=True,
+        variant=Variant(control_first=True, geometry=True, head_hidden=d_model),
+    )
 
 
 def calm_params(seed: int, arch: Arch) -> WorldParams:

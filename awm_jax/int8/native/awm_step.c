@@ -20,9 +20,13 @@ typedef AWM_NUM num;
 typedef AWM_UNUM unum;
 typedef AWM_CODE code;
 
-/* What a build may add to the loops over elements, and to the start of each part of a frame. */
+/* What a build may add to the loops over elements, before the heads of a layer are scanned, and to
+ * the start of each part of a frame. */
 #ifndef AWM_UNROLL
 #define AWM_UNROLL
+#endif
+#ifndef AWM_SCAN_BEGIN
+#define AWM_SCAN_BEGIN(b, c, d_state)
 #endif
 #ifndef AWM_PART
 #define AWM_PART(name)

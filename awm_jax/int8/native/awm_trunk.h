@@ -117,6 +117,7 @@ static void scan_step(const awm_machine *m, int layer, const work *w, const num 
     w->b[i] = clamp(rsh(bc[i] * b_m[i], s[AWM_S_B_S]), AWM_B_MAX);
     w->c[i] = clamp(rsh(bc[n + i] * c_m[i], s[AWM_S_C_S]), c_max);
   }
+  AWM_SCAN_BEGIN(w->b, w->c, n);
   for (int head = 0; head < heads; head++) {
     const num *restrict x = w->channels + head * width;
     num *restrict u = w->drive + head * width;
