@@ -61,8 +61,7 @@ POLICIES := fox falco marth
 cartridge: $(VENV)/.test
 	$(BIN)/awm data build $(REPLAYS) --output $(RUN)/data $(if $(LICENSED),--licensed)
 	$(BIN)/awm train world $(RUN)/data $(RUN)/world
-	$(BIN)/awm train cartridge $(RUN)/data --world $(RUN)/world/world.safetensors --output $(RUN)/first --overwrite
-	$(BIN)/awm train world $(RUN)/data $(RUN)/rounded --config rounded --begin $(RUN)/world/world.safetensors --codes $(RUN)/first
+	$(BIN)/awm train world $(RUN)/data $(RUN)/rounded --config rounded --begin $(RUN)/world/world.safetensors
 	@set -e; for name in $(POLICIES); do \
 	  $(BIN)/awm train policy $(RUN)/data $(RUN)/$$name --character $$name; done
 	@set -e; for name in $(POLICIES); do \

@@ -58,7 +58,7 @@ def _assemble(source: Source, allow_surplus: bool) -> Checkpoint:
         notes=notes,
         versions=versions(),
     )
-    return Checkpoint(filled(abstract, arrays), provenance)
+    return Checkpoint(filled(abstract, arrays), provenance, source.settings.codes)
 
 
 def check_keys(present: Iterable[str], wanted: Iterable[str], allow_surplus: bool) -> list[str]:

@@ -200,6 +200,44 @@ def _proven(path: str) -> tuple[str, dict[str, int]]:
     return loaded.cartridge.hash, bounds.check(loaded.world.params, loaded.world.arch)
 
 
+def dequantize(
+    cartridge: Annotated[
+        str, typer.Argument(metavar="CARTRIDGE", help='Its folder, or "embedded".')
+    ],
+    out_dir: Annotated[str, typer.Argument(metavar="OUT_DIR", help="A new or empty folder.")],
+    policy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One of its policies instead of its world.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a cartridge back into the float network that it is the twin of.
+
+    To look at it in floats, to train it further, to convert it again: the folder is a checkpoint
+    like any other.
+
+    Example: awm-convert dequantize embedded world
+    """
+    from converters.cartridge import read_cartridge
+    from converters.orbax_folder import save_orbax
+    from converters.quantize.dequantise import dequantise
+    from converters.source import naming
+    from converters.summary import headline, summarize
+
+    with progress("turning back"):
+        found = read_cartridge(cartridge)
+        with naming(cartridge):
+            if policy is not None and policy not in found.policies:
+                names = ", ".join(sorted(found.policies)) or "none"
+                raise AwmError(f"no policy {policy!r}; it has {names}")
+            made = dequantise(found if policy is None else found.policies[policy])
+        save_orbax(made, out_dir, overwrite=overwrite)
+    if as_json:
+        _print(json.dumps({"output": out_dir, **summarize(made)}, indent=2))
+    else:
+        _print(f"{headline(made)}\nwritten to {one_line(out_dir)}")
+
+
 def report(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint.")],
     cartridge: Annotated[str, typer.Argument(metavar="CARTRIDGE", help="Made from it.")],
@@ -229,6 +267,7 @@ def report(
     loaded = _load(model)
     from converters.loading import load_cartridge
     from converters.quantize.calibration import find_replays, real_sequences
+    from converters.quantize.dequantise import CARTRIDGE
     from converters.quantize.quantise import world_model
     from converters.quantize.report import compare
     from converters.quantize.report_text import save_picture, table
@@ -237,8 +276,9 @@ def report(
     ours = load_cartridge(cartridge)
     with naming(model):
         theirs = world_model(loaded)
-        if loaded.provenance.weights_sha256 != ours.cartridge.manifest["provenance"].get(
-            "weights_sha256"
+        made_from = ours.cartridge.manifest["provenance"].get("weights_sha256")
+        if made_from != loaded.provenance.weights_sha256 and (
+            loaded.provenance.source != CARTRIDGE or loaded.provenance.sha256 != ours.cartridge.hash
         ):
             raise AwmError(f"{cartridge} was made from other weights than these")
     counted = theirs.variant.game_rules

@@ -19,6 +19,7 @@ from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
 from awm_jax.fp32 import FrameStackMamba2, FrameStackMLP, PolicyMLP
 from awm_jax.fp32.weights import Network, from_torch_dict, to_torch_dict
+from awm_jax.int8.codes import Codes
 from awm_jax.variant import Variant
 from converters.source import NO_VARIANT
 
@@ -90,10 +91,15 @@ class Provenance:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A network with its weights and its origin."""
+    """A network with its weights and its origin.
+
+    Attributes:
+      codes: what the network has learned to be rounded to; quantising keeps them.
+    """
 
     model: Network
     provenance: Provenance
+    codes: Codes | None = None
 
     @property
     def arch(self) -> str:

@@ -151,6 +151,7 @@ def inspect(
 
 for _command in (
     cartridge_commands.quantize,
+    cartridge_commands.dequantize,
     cartridge_commands.verify,
     cartridge_commands.report,
 ):

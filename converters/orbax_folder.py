@@ -35,6 +35,7 @@ from converters.source import (
     first_line,
     naming,
     open_file,
+    read_codes,
     read_fields,
     read_json,
     read_variant,
@@ -62,6 +63,8 @@ def save_orbax(
     tree = jax.tree.map(np.asarray, named_tree(nnx.state(checkpoint.model)))
     config = {"format": FORMAT, **checkpoint.spec.to_dict()}
     config["provenance"] = checkpoint.provenance.to_dict()
+    if checkpoint.codes is not None:
+        config["codes"] = checkpoint.codes.to_dict()
     with folder_atomically(out_dir, marker=CONFIG, overwrite=overwrite) as folder:
         _check_space(folder, sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
         try:
@@ -94,6 +97,7 @@ def load_orbax(path: str | os.PathLike[str]) -> Checkpoint:
     content = read_json(config)
     with naming(config):
         spec, provenance = read_config(content)
+        codes = read_codes(content)
         files = _mapping(content, "files")
     with naming(folder):
         check_files(folder / WEIGHTS, files)
@@ -103,7 +107,7 @@ def load_orbax(path: str | os.PathLike[str]) -> Checkpoint:
             check_values(key, array)
         if weights_sha256(tensors) != provenance.weights_sha256:
             raise AwmError(f"the weights are not those of {CONFIG} (provenance.weights_sha256)")
-    return Checkpoint(model, provenance)
+    return Checkpoint(model, provenance, codes)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

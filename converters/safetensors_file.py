@@ -16,6 +16,7 @@ from converters.source import (
     first_line,
     naming,
     open_file,
+    read_codes,
     read_json,
     read_settings,
     read_variant,
@@ -24,7 +25,7 @@ from converters.source import (
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 # What a sidecar may hold; a folder's config.json serves as one.
 SIDECAR = {"encoding_config", "config", "context_len", "arch"}
-SIDECAR |= {"dims", "provenance", "format", "files", "variant"}
+SIDECAR |= {"dims", "provenance", "format", "files", "variant", "codes"}
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> Source:
@@ -81,4 +82,5 @@ def read_sidecar(path: Path) -> Settings:
         arch = content.get("arch", settings.arch)
         if not isinstance(arch, (str, type(None))):
             raise AwmError("arch is not text")
-        return dataclasses.replace(settings, arch=arch, variant=read_variant(content))
+        found = {"variant": read_variant(content), "codes": read_codes(content)}
+        return dataclasses.replace(settings, arch=arch, **found)

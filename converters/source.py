@@ -17,6 +17,7 @@ import numpy as np
 from awm_jax.console import one_line
 from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
+from awm_jax.int8.codes import Codes
 from awm_jax.variant import Variant
 
 MAX_JSON_BYTES = 1 << 20
@@ -53,6 +54,7 @@ class Settings:
       arch: "mamba2", "mlp" or "policy", or None.
       notes: what was ignored.
       variant: what differs from the reference's network; a PyTorch file never says any.
+      codes: what the network has learned to be rounded to, or None.
     """
 
     form: str = "bare"
@@ -61,6 +63,7 @@ class Settings:
     arch: str | None = None
     notes: tuple[str, ...] = ()
     variant: Variant = NO_VARIANT
+    codes: Codes | None = None
 
     @property
     def section(self) -> str:
@@ -157,6 +160,16 @@ def read_variant(content: Mapping[Any, Any]) -> Variant:
         if not 0 <= value <= MAX_HEAD_HIDDEN:
             raise AwmError(f"variant.{name} is not in 0..{MAX_HEAD_HIDDEN}")
     return Variant(**stated)
+
+
+def read_codes(content: Mapping[Any, Any]) -> Codes | None:
+    """The `codes` of a settings mapping, None where it has none.
+
+    Raises:
+      AwmError: they are not as `Codes.to_dict` writes them.
+    """
+    stated = content.get("codes")
+    return None if stated is None else Codes.from_dict(stated)
 
 
 def check_context_len(value: object) -> int:

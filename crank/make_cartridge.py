@@ -8,17 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import converters
-from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
 from awm_jax.files import write_atomically
 from awm_jax.fp32.mamba2 import FrameStackMamba2
 from awm_jax.fp32.network import Network
 from awm_jax.game.characters import character_name
 from awm_jax.int8.engine import make_world
-from awm_jax.train.data import REQUIRED, Data, encode_records, open_data
+from awm_jax.train.data import REQUIRED, STRETCH, STRETCHES, Data, open_data, stretches
 from awm_jax.train.evaluate import COPY, evaluate
 from awm_jax.train.report import table
 from converters.cartridge import Cartridge, save_cartridge
@@ -26,8 +23,6 @@ from converters.quantize.pack import load_world
 from converters.quantize.quantise import quantise, quantise_policy
 
 CARD = "MODEL_CARD.md"
-GAMES, FRAMES = 48, 256
-"""Games of the train split and frames of each that scales are calibrated on."""
 HORIZONS = (1, 5, 10, 20)
 
 
@@ -60,14 +55,14 @@ def make_cartridge(
         raise AwmError(f"{world}: is no Mamba2 world")
     train = open_data(data_folder, "train", REQUIRED)
     valid = open_data(data_folder, "valid", REQUIRED)
-    origin = {"frames": GAMES * FRAMES, "from": "the train split"}
+    origin = {"frames": STRETCHES * STRETCH, "from": "the train split"}
     carts = {}
     for name, path in policies.items():
         on_step(f"policy {name}")
         policy = converters.load(path)
-        carts[name] = quantise_policy(policy, list(_sequences(train, policy.config)), origin)
+        carts[name] = quantise_policy(policy, list(stretches(train, policy.config)), origin)
     on_step("world")
-    sequences = list(_sequences(train, loaded.config))
+    sequences = list(stretches(train, loaded.config))
     cartridge = quantise(
         loaded, sequences, mode="recurrent", planes=planes, policies=carts, calibration=origin
     )
@@ -83,17 +78,6 @@ def make_cartridge(
     text = card(cartridge, loaded, policies, train, valid, reports)
     write_atomically(Path(out) / CARD, text)
     return cartridge, reports
-
-
-def _sequences(data: Data, cfg: EncodingConfig):
-    """Stretches of play evenly over the games, their ages counted as in a match."""
-    chosen = np.linspace(0, len(data) - 1, min(GAMES, len(data))).astype(int)
-    for number, game in enumerate(chosen):
-        entry = data.entries[game]
-        spare = max(0, entry.rows - entry.go - FRAMES - 1)
-        first = entry.go + spare * (number % 7) // 7
-        rows = data.games[game][first : first + FRAMES + 1]
-        yield encode_records(rows, np.full(len(rows), entry.stage), cfg)
 
 
 def card(

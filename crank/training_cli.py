@@ -13,7 +13,9 @@ from awm_jax.errors import AwmError
 from crank.options import PLAIN, Json
 
 if TYPE_CHECKING:
+    from awm_jax.fp32.mamba2 import FrameStackMamba2
     from awm_jax.fp32.network import Network
+    from awm_jax.int8.codes import Codes
 
 data = typer.Typer(name="data", help="Real games as arrays to learn from.", **PLAIN)
 train = typer.Typer(name="train", help="Learn a world or a policy from real games.", **PLAIN)
@@ -86,27 +88,32 @@ def world(
     begin: Annotated[
         str | None, typer.Option(metavar="CKPT", help="Begin with the weights of this world.")
     ] = None,
-    codes: Annotated[
-        str | None,
-        typer.Option(metavar="CARTRIDGE", help="Learn to be rounded as this cartridge of it is."),
-    ] = None,
 ) -> None:
     """Train a world, or go on with the run in OUT: it may be killed at any moment.
 
-    A cartridge plays better if its world has learned to be rounded: make a first cartridge, then
-    train on with --config rounded --begin WORLD --codes CARTRIDGE, and make it again.
+    A cartridge plays better if its world has learned to be rounded: train on with
+    --config rounded --begin WORLD.
     """
+    from awm_jax.fp32.network import Network
     from awm_jax.train import trainer
     from awm_jax.train import world as worlds
-    from awm_jax.train.data import open_data
+    from awm_jax.train.balance import prepare
+    from awm_jax.train.data import open_data, stretches
 
     settings = _preset(worlds.PRESETS, config, steps, seed)
+    if settings.rounded and begin is None:
+        raise AwmError(f"--config {config} goes on with a trained world; give it with --begin")
+    model, codes = _world(begin) if begin else (None, None)
+    games = open_data(folder, "train", worlds.REQUIRED)
+    if model is not None and settings.rounded and codes is None:
+        with progress("calibrating", None, "parts"):
+            model, codes = prepare(model, list(stretches(games, model.cfg)))
     job = worlds.WorldJob(
         settings,
-        open_data(folder, "train", worlds.REQUIRED),
+        games,
         open_data(folder, "valid", worlds.REQUIRED),
-        begin=_network(begin) if begin else None,
-        codes=_codes(codes) if codes else None,
+        begin=None if model is None else Network.of(model),
+        codes=codes if settings.rounded else None,
     )
     _run(trainer, job, settings, out)
 
@@ -319,14 +326,19 @@ def _free_run(
 
 
 def _network(path: str) -> Network:
-    from awm_jax.fp32.mamba2 import FrameStackMamba2
     from awm_jax.fp32.network import Network
+
+    return Network.of(_world(path)[0])
+
+
+def _world(path: str) -> tuple[FrameStackMamba2, Codes | None]:
+    from awm_jax.fp32.mamba2 import FrameStackMamba2
     from converters import load
 
     loaded = load(path)
     if not isinstance(loaded.model, FrameStackMamba2):
         raise AwmError(f"{path}: is no Mamba2 world in float32")
-    return Network.of(loaded.model)
+    return loaded.model, loaded.codes
 
 
 def _policy(path: str) -> Network:
@@ -338,16 +350,6 @@ def _policy(path: str) -> Network:
     if not isinstance(loaded.model, PolicyMLP):
         raise AwmError(f"{path}: is no policy in float32")
     return Network.of(loaded.model)
-
-
-def _codes(cartridge: str) -> tuple[tuple[float, float], ...]:
-    """The steps of a cartridge's int8 codes, layer by layer."""
-    from converters.cartridge import read_cartridge
-
-    found = read_cartridge(cartridge).manifest["int8"]
-    if found["planes"] != 1:
-        raise AwmError(f"{cartridge}: its codes have {found['planes']} planes; none need learning")
-    return tuple((layer["normed"], layer["gated"]) for layer in found["scales"]["layers"])
 
 
 def _preset(presets: dict[str, Any], name: str, steps: int | None, seed: int) -> Any:

@@ -73,6 +73,7 @@ class Mamba2Block(nnx.Module):
         self.dt_bias = nnx.Param(uniform(1.0)(rngs.params(), (heads,)))
         self.A_log = nnx.Param(jnp.log(jnp.arange(1, heads + 1, dtype=jnp.float32)))
         self.D = nnx.Param(jnp.ones(heads))
+        self.scan_out = identity
         self.norm = RMSNorm(self.d_inner, rngs=rngs)
         self.out_proj = linear(self.d_inner, d_model, use_bias=False, rngs=rngs)
 
@@ -110,12 +111,16 @@ class Mamba2Block(nnx.Module):
         else:
             skip = x
         y = scan + self.D[...].reshape((1,) * (x.ndim - 2) + (-1, 1)) * skip
-        y = y.reshape(*y.shape[:-2], d_inner)
+        y = self.scan_out(y.reshape(*y.shape[:-2], d_inner))
         gated = self.norm(y * jax.nn.silu(z))
         out = self.out_proj(gated)
         taps = {"in_proj": projected, "conv": conv_out, "dt": dt, "A": A, "B": B, "C": C, "x": x}
         taps |= {"scan": scan, "y_plus_D": y, "z": z, "gated_norm": gated, "out_proj": out}
         return out, ssm, conv, taps | {"ssm_state": ssm, "conv_state": conv}
+
+
+def identity(x: jax.Array) -> jax.Array:
+    return x
 
 
 def causal_conv(padded: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:

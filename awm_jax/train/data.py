@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ INDEX, GAMES = "index.json", "games"
 FIRST_FRAME = -39
 """Before it the players have no control (README of the replays, "Before frame 0")."""
 REQUIRED = ("speed_air_x",)
+STRETCHES, STRETCH = 48, 256
+"""Games that scales are calibrated on, and frames of each."""
 SUFFIXES = (".slx", ".slp", ".slp.xz")
 _LAYOUT = hashlib.sha256(repr((records.PLAYER.descr, FIRST_FRAME)).encode()).hexdigest()[:8]
 _LISTED = ("file", "pair_id", "p0_id", "p1_id", "source", "licence", "split")
@@ -135,6 +137,18 @@ def encode_records(
     floats, ints = encode_columns(columns, 0, cfg)
     ints[:, -1] = np.clip(np.broadcast_to(stages, lead).reshape(-1), 0, cfg.stage_vocab - 1)
     return floats.reshape(*lead, -1), ints.reshape(*lead, -1)
+
+
+def stretches(data: Data, cfg: EncodingConfig) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Stretches of play evenly over the games, floats (T, F) and ints (T, I) each, their ages
+    counted as in a match."""
+    chosen = np.linspace(0, len(data) - 1, min(STRETCHES, len(data))).astype(int)
+    for number, game in enumerate(chosen):
+        entry = data.entries[game]
+        spare = max(0, entry.rows - entry.go - STRETCH - 1)
+        first = entry.go + spare * (number % 7) // 7
+        rows = data.games[game][first : first + STRETCH + 1]
+        yield encode_records(rows, np.full(len(rows), entry.stage), cfg)
 
 
 def build(

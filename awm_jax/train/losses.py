@@ -30,7 +30,11 @@ from awm_jax.game.rules import LEAST_HIT
 Outputs = dict[str, jax.Array]
 
 ROUNDING: dict[str, float] = {name: 0.05 for name in VELOCITY}
-"""c of each column; 0.1 where none is given."""
+ROUNDING |= {"speed_attack_x": 0.005, "speed_attack_y": 0.005}
+"""c of each column; 0.1 where none is given. Knockback is exactly 0 most of the time: the little
+that c lets pass adds up."""
+LIGHT = ("position", "speed", "shield", "combo_count")
+"""Parts in which a hit counts like any other frame."""
 SCORE = ("percent", "stocks")
 
 
@@ -165,8 +169,8 @@ def world_loss(
     for part, members in groups.items():
         value = sum(cost[..., names.index(name)] for name in members) / len(members)
         parts[part] = jnp.mean(value)
-        light = part in ("position", "speed", "shield")
-        total += getattr(config, part) * jnp.mean(value if light else value * heavy)
+        weighed = value if part in LIGHT else value * heavy
+        total += getattr(config, part) * jnp.mean(weighed)
 
     logits, bits = players(outputs["binary_logits"]), real[..., where.binary]
     binary = jnp.sum(jax.nn.softplus(logits) - bits * logits, axis=-1)

@@ -31,9 +31,10 @@ from awm_jax.fp32.mamba2 import Mamba2State
 from awm_jax.fp32.network import Network
 from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import match_transition
+from awm_jax.int8.codes import Codes
 from awm_jax.train.data import Data
 from awm_jax.train.export import write_checkpoint
-from awm_jax.train.fake_quant import rounded, with_codes
+from awm_jax.train.fake_quant import as_integers
 from awm_jax.train.losses import LossConfig, world_loss
 from awm_jax.train.report import summary_line
 from awm_jax.train.rollout import all_starts, evaluate_network, sample_starts
@@ -43,6 +44,7 @@ from awm_jax.variant import Variant
 
 ENCODING = EncodingConfig(state_age_as_embed=True, state_flags=True, hitstun=True)
 REQUIRED = ("speed_air_x", "hitlag")
+LEAST_WEIGHT = 1e-4
 UNITS = dict.fromkeys(VELOCITY, 0.3) | {"percent": 2.0, "hitstun": 3.0}
 """Game units that a first guess errs by, and one step of the optimiser moves in; 1 if absent."""
 
@@ -73,7 +75,12 @@ STREAMS, LOSS, FREE, TRAIN = (
 
 @dataclasses.dataclass(frozen=True)
 class WorldConfig:
-    """A run. `judge_starts`: starts of the valid split whose rollouts are scored now and then."""
+    """A run.
+
+    Attributes:
+      rounded: whether it learns to be rounded, which a trained world does (`balance.prepare`).
+      judge_starts: starts of the valid split whose rollouts are scored now and then.
+    """
 
     d_model: int = 192
     n_layers: int = 2
@@ -83,6 +90,7 @@ class WorldConfig:
     encoding: EncodingConfig = ENCODING
     variant: Variant = SMALL_VARIANT
     counted_age: bool = True
+    rounded: bool = False
     seed: int = 0
     judge_starts: int = 1024
     streams: StreamConfig = STREAMS
@@ -107,9 +115,10 @@ PRESETS: dict[str, WorldConfig] = {
     ),
     "small": WorldConfig(),
     "rounded": WorldConfig(
-        free=FreeConfig(share=0.0),
+        rounded=True,
+        free=FreeConfig(share=0.45, weight=0.15),
         loss=LossConfig(action=3.0),
-        train=TrainConfig(steps=4500, rate=4e-4, judge_every=1500),
+        train=TrainConfig(steps=22_000, rate=8e-4, warmup=300, judge_every=2000),
     ),
     "production": WorldConfig(
         d_model=384,
@@ -127,8 +136,8 @@ class WorldJob:
 
     Args:
       begin: a network of the same shapes whose weights the run begins with.
-      codes: of each layer the steps of what enters its products (`fake_quant.with_codes`): the loss
-        is that of the network as integers play it, and so is what is judged.
+      codes: the loss is that of the network as integers play it with these codes, and so is what
+        is judged.
 
     Raises:
       AwmError: settings that exclude one another, or another network to begin with.
@@ -141,7 +150,7 @@ class WorldJob:
         valid: Data | None = None,
         *,
         begin: Network | None = None,
-        codes: tuple[tuple[float, float], ...] | None = None,
+        codes: Codes | None = None,
     ):
         stream, free = config.streams, config.free
         if config.encoding.lookahead:
@@ -167,6 +176,8 @@ class WorldJob:
             if begin.cfg != config.encoding or shapes != [p.shape for p in self.template.params]:
                 raise AwmError("the network to begin with has other sizes than the configuration")
             self.template = dataclasses.replace(self.template, params=begin.params)
+            shared = shared_gauges(begin.module())
+            self.gauges = tuple(g * s for g, s in zip(self.gauges, shared, strict=True))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -179,7 +190,7 @@ class WorldJob:
             weights = b"".join(np.asarray(p).tobytes() for p in self.begin.params)
             more["begin"] = hashlib.sha256(weights).hexdigest()
         if self.codes is not None:
-            more["codes"] = [list(steps) for steps in self.codes]
+            more["codes"] = self.codes.to_dict()
         return {"kind": "world", "world": fields} | more
 
     def init(self) -> Params:
@@ -254,9 +265,7 @@ class WorldJob:
 
     def _learned(self, params: Params) -> FrameStackMamba2:
         net = self.network(params)
-        if self.codes is None:
-            return net.module()
-        return with_codes(rounded(net).module(), self.codes)
+        return net.module() if self.codes is None else as_integers(net, self.codes)
 
     def _free(self, net, horizon, floats, ints, pads, ctrl, pieces, states):
         """Loss of `horizon` frames after each piece, made from the network's own frames."""
@@ -304,7 +313,7 @@ class WorldJob:
         starts = sample_starts(all_starts(self.valid), self.config.judge_starts)
         net = self.network(params)
         if self.codes is not None:
-            net = rounded(net)
+            net = Network.of(as_integers(net, self.codes))
         return summary_line(evaluate_network(net, self.valid, starts))
 
     def export(self, params: Params, folder: Path, note: Metrics) -> None:
@@ -315,6 +324,7 @@ class WorldJob:
             folder,
             "world",
             variant=dataclasses.asdict(config.variant),
+            **({} if self.codes is None else {"codes": self.codes.to_dict()}),
             provenance={"counted_age": config.counted_age, **note},
         )
 
@@ -356,6 +366,41 @@ def gauges(model: FrameStackMamba2) -> tuple[jax.Array, ...]:
     assert last.bias is not None
     last.kernel[...] = jnp.broadcast_to(row[None], last.kernel.shape)
     last.bias[...] = row
+    return Network.of(ones).params
+
+
+def shared_gauges(model: FrameStackMamba2) -> tuple[jax.Array, ...]:
+    """The same for channels that a norm's or a layer's weights share with the next product's.
+
+    `balance` gives a channel's size to one or the other, up to a thousandfold, and a step of the
+    optimiser is to mean the same wherever it lies: it is counted as if it were half in either.
+    """
+    ones = nnx.clone(model)
+    _, state = nnx.split(ones)
+    nnx.update(ones, jax.tree.map(jnp.ones_like, state))
+
+    def share(before: jax.Array, after: jax.Array) -> jax.Array:
+        """(n,), of the (n, rows) weights after, for the (n,) sizes before."""
+        size = jnp.sqrt(jnp.mean(jnp.square(after), axis=1))
+        log = 0.5 * jnp.log((size + LEAST_WEIGHT) / (jnp.abs(before) + LEAST_WEIGHT))
+        return jnp.exp(log - jnp.mean(log))
+
+    for layer, unit in zip(model.layers, ones.layers, strict=True):
+        for norm, after, unit_norm, unit_after in (
+            (layer.norm, layer.mamba.in_proj, unit.norm, unit.mamba.in_proj),
+            (layer.mamba.norm, layer.mamba.out_proj, unit.mamba.norm, unit.mamba.out_proj),
+        ):
+            scale = share(norm.scale[...], after.kernel[...])
+            unit_norm.scale[...] = 1 / scale
+            unit_after.kernel[...] = jnp.broadcast_to(scale[:, None], after.kernel.shape)
+    if model.pre_head is not None and ones.pre_head is not None:
+        rows = jnp.sqrt(jnp.mean(jnp.square(model.pre_head.kernel[...]), axis=0))
+        after = model.heads.linear.kernel[...]
+        scale = share(rows, after)
+        ones.pre_head.kernel[...] = jnp.broadcast_to(1 / scale[None], model.pre_head.kernel.shape)
+        assert ones.pre_head.bias is not None
+        ones.pre_head.bias[...] = 1 / scale
+        ones.heads.linear.kernel[...] = jnp.broadcast_to(scale[:, None], after.shape)
     return Network.of(ones).params
 
 

@@ -26,6 +26,7 @@ from awm_jax.fp32.layers import RMS_EPS
 from awm_jax.game.transition import CLAMPS
 from awm_jax.int8 import tables
 from awm_jax.int8.bounds import MULSHIFT
+from awm_jax.int8.codes import Codes, LayerCodes
 from awm_jax.int8.fixed import I16_MAX, WIDE_MAX, as_int32
 from awm_jax.int8.frame import STICK_MAX, UNIT
 from awm_jax.int8.mamba2 import B_MAX, c_max
@@ -136,27 +137,35 @@ def not_finer(out: np.ndarray | float, lsb: np.ndarray | float) -> np.ndarray:
 
 
 def build_world(
-    arch: Arch, tensors: dict[str, np.ndarray], ranges: Ranges
+    arch: Arch, tensors: dict[str, np.ndarray], ranges: Ranges, codes: Codes | None = None
 ) -> tuple[WorldParams, dict[str, Any]]:
     """Integer parameters of a Mamba2 world and the real value of each code, for the manifest.
 
     Args:
       tensors: the float32 state dict.
       ranges: from `calibrate`.
+      codes: what the network has learned to live with; what the ranges say if None, or where codes
+        have two planes.
+
+    Raises:
+      AwmError: the codes are of another network, or a number is too large for the machine.
     """
+    if codes is None or arch.planes > 1:
+        codes = codes_of(arch, ranges)
+    elif len(codes.layers) != arch.n_layers:
+        raise AwmError(f"codes of {len(codes.layers)} layers, the network has {arch.n_layers}")
     weights = {key: quantised(value) for key, value in tensors.items() if value.ndim >= 2}
     cfg = arch.cfg
     wide, narrow, k = input_scales(cfg, tensors)
     steps = [
-        weights[f"layers.{i}.mamba.out_proj.weight"].scale.max()
-        * ranges.code(i, "gated", arch.code_max)
+        weights[f"layers.{i}.mamba.out_proj.weight"].scale.max() * codes.layers[i].gated
         for i in range(arch.n_layers)
     ]
     residual = float(not_finer(ranges.residual * HEADROOM / I16_MAX, max(steps)))
     hidden = float(ranges.hidden) * 1.25 / WIDE_MAX
     layers, scales = [], []
     for i in range(arch.n_layers):
-        layer, layer_scales = _layer(arch, tensors, weights, ranges, i, residual)
+        layer, layer_scales = _layer(arch, tensors, weights, ranges, codes.layers[i], i, residual)
         layers.append(layer)
         scales.append(layer_scales)
     params = WorldParams(
@@ -178,9 +187,10 @@ def build_world(
             (wide, k),
             hidden,
         ),
-        heads=_heads(cfg, tensors, weights, hidden, ranges),
+        heads=_heads(cfg, tensors, weights, hidden, codes.pre_head, ranges),
     )
     named = {"wide": wide, "narrow": narrow, "residual": residual, "hidden": hidden}
+    named["pre_head"] = codes.pre_head
     return params, {k: float(v) for k, v in named.items()} | {"layers": scales}
 
 
@@ -275,10 +285,27 @@ def norm(weight: np.ndarray, code_in: float, code_out: float) -> Norm:
     return Norm(integers([eps >> 12, eps & 4095]), integers(w), integers(shift))
 
 
-def _layer(arch: Arch, tensors, weights, ranges: Ranges, i: int, residual: float):
+def codes_of(arch: Arch, ranges: Ranges) -> Codes:
+    """The codes that hold what was seen."""
+    layers = []
+    for i in range(arch.n_layers):
+        layers.append(
+            LayerCodes(
+                normed=ranges.code(i, "normed", arch.code_max),
+                gated=ranges.code(i, "gated", arch.code_max),
+                y=float(ranges.y[i]) * HEADROOM / I16_MAX,
+                gate=float(ranges.gate[i]) * 1.5 / I16_MAX,
+            )
+        )
+    return Codes(tuple(layers), float(ranges.pre_head) * 1.25 / WIDE_MAX)
+
+
+def _layer(
+    arch: Arch, tensors, weights, ranges: Ranges, codes: LayerCodes, i: int, residual: float
+):
     key = f"layers.{i}.mamba"
     e = arch.d_inner
-    code = ranges.code(i, "normed", arch.code_max)
+    code = codes.normed
     conv_in = np.maximum(ranges.conv_in[i], ranges.conv_in[i].max() * 1e-3) * HEADROOM / I16_MAX
     rows = weights[f"{key}.in_proj.weight"].scale[e : e + arch.conv_channels]
     conv_in = not_finer(conv_in, rows * code)
@@ -293,10 +320,10 @@ def _layer(arch: Arch, tensors, weights, ranges: Ranges, i: int, residual: float
     conv_bias = np.rint(tensors[f"{key}.conv1d.bias"] / conv_lsb)
     conv_bound = _l1(conv_q) * 32768 + np.abs(conv_bias)
 
-    scan, y = _scan(arch, tensors, ranges, i)
-    gate_s = max(0, int(np.ceil(np.log2(ranges.gate[i] / (y * ACT) * 1.5 / I16_MAX))))
+    scan, y = _scan(arch, tensors, ranges, codes.y, i)
+    gate_s = max(0, int(np.ceil(np.log2(codes.gate / (y * ACT)) - 1e-6)))
     gate = y * ACT * 2.0**gate_s
-    gated = ranges.code(i, "gated", arch.code_max)
+    gated = codes.gated
     layer = Layer(
         norm=norm(tensors[f"layers.{i}.norm.weight"], residual, code),
         in_proj=in_proj,
@@ -317,7 +344,7 @@ def _layer(arch: Arch, tensors, weights, ranges: Ranges, i: int, residual: float
     return layer, {"normed": float(code), "y": float(y), "gate": float(gate), "gated": float(gated)}
 
 
-def _scan(arch: Arch, tensors, ranges: Ranges, i: int) -> tuple[Scan, float]:
+def _scan(arch: Arch, tensors, ranges: Ranges, y: float, i: int) -> tuple[Scan, float]:
     key = f"layers.{i}.mamba"
     n = arch.d_state
     b_unit = np.maximum(ranges.b[i], ranges.b[i].max() * 1e-3) * 1.1 / B_MAX
@@ -329,7 +356,7 @@ def _scan(arch: Arch, tensors, ranges: Ranges, i: int) -> tuple[Scan, float]:
     decay_m, decay_s = normalise(a * np.log2(np.e) * 2.0 ** (15 - tables.DT_BITS))
     drive_m, drive_s = normalise(ACT * 2.0 ** (15 - tables.DT_BITS) / state, DRIVE_SHIFTS)
     read = state * c_unit
-    y = float(not_finer(ranges.y[i] * HEADROOM / I16_MAX, read.max()))
+    y = float(not_finer(y, read.max()))
     acc = ranges.read[i].max(axis=-1) / read * 2
     skip_m, skip_s = shared_shift(tensors[f"{key}.D"] * ACT / y, most=30)
     scan = Scan(
@@ -348,10 +375,12 @@ def _scan(arch: Arch, tensors, ranges: Ranges, i: int) -> tuple[Scan, float]:
     return scan, float(y)
 
 
-def _heads(cfg: EncodingConfig, tensors, weights, hidden: float, ranges: Ranges) -> Heads:
+def _heads(
+    cfg: EncodingConfig, tensors, weights, hidden: float, pre_head: float, ranges: Ranges
+) -> Heads:
     before = None
     if "pre_head.weight" in weights:
-        code, hidden = hidden, float(ranges.pre_head) * 1.25 / WIDE_MAX
+        code, hidden = hidden, pre_head
         bias = tensors["pre_head.bias"].astype(np.float64)
         before = dense(weights["pre_head.weight"], bias, code, hidden, WIDE_MAX)
     fields = [n for n in CORE * 2] + [n for n in VELOCITY * 2] + list(predicted_dynamics(cfg)) * 2

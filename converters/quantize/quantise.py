@@ -104,7 +104,7 @@ def quantise(
     window = None if arch.recurrent else arch.context_len
     ranges = calibrate(model, sequences, window=window, on_frames=on_frames)
     tensors = checkpoint.state_dict()
-    params, scales = build_world(arch, tensors, ranges)
+    params, scales = build_world(arch, tensors, ranges, checkpoint.codes)
     quantized = quantize_state_dict(tensors)
     return make_cartridge(
         weights=quantized.data,

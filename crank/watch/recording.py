@@ -17,6 +17,7 @@ from typing import Any
 from awm_jax.errors import AwmError
 from awm_jax.game.stages import stage as stage_of
 from crank.viz import PLAYER_KEYS
+from crank.watch.minds import read_minds
 from crank.watch.events import detect, ticker_line
 from crank.watch.tables import character_label
 
@@ -55,12 +56,14 @@ class Source:
       frames: `{"players": [P, P], "stage": int}` each, every key of `DEFAULTS` present.
       meta: the file's own, unchecked.
       proof: the cartridge and context from which it can be computed again; None where it cannot.
+      minds: see `crank.watch.minds`.
     """
 
     name: str
     frames: list[Frame]
     meta: Mapping[str, Any]
     proof: Mapping[str, str] | None = None
+    minds: list[dict[str, Any] | None] | None = None
 
 
 def read(path: str | os.PathLike[str]) -> list[Source]:
@@ -106,9 +109,12 @@ def sources(content: Any, name: str) -> list[Source]:
       name: what to call it, where the content does not say.
     """
     found = list(_split(content, name))[:MAX_TRACKS]
-    proof = proof_of(content) if len(found) == 1 else None
+    alone = len(found) == 1
+    proof = proof_of(content) if alone else None
+    minds = read_minds(content, len(found[0][1])) if alone and found[0][1] else None
     return [
-        Source(label, check_frames(frames, label), meta, proof) for label, frames, meta in found
+        Source(label, check_frames(frames, label), meta, proof, minds)
+        for label, frames, meta in found
     ]
 
 
@@ -215,6 +221,7 @@ def track(source: Source) -> dict[str, Any]:
         "events": [e.to_dict() | {"line": ticker_line(e, names)} for e in events],
         "facts": _facts(meta),
         "proof": source.proof,
+        "minds": source.minds,
     }
 
 

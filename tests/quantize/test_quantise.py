@@ -6,22 +6,21 @@ import dataclasses
 import functools
 import json
 import shutil
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.cartridges import TINY, cartridge
-from support.golden import golden_dir, load_json, replays_dir, seeded_weights
+from support.golden import golden_dir, load_json
+from support.quantised import EVERY, FRAMES, cfg_of, files, real, seeded, small_world
 
 import converters
 from awm_jax.console import run
 from awm_jax.contracts import View
-from awm_jax.encoding import ANALOG, EncodingConfig
+from awm_jax.encoding import ANALOG
 from awm_jax.errors import AwmError
 from awm_jax.fp32 import PolicyMLP
-from awm_jax.fp32.weights import torch_shapes
 from awm_jax.int8 import fixed
 from awm_jax.int8.frame import frame_codes, from_floats, pads_to_floats
 from awm_jax.int8.mamba2 import mixed
@@ -29,19 +28,15 @@ from awm_jax.int8.policy import Int8Policy
 from awm_jax.int8.world import Int8World
 from awm_jax.variant import Variant
 from converters.cartridge import make_cartridge, read_cartridge, save_cartridge
-from converters.checkpoint import Checkpoint, Provenance, Spec, filled, weights_sha256
+from converters.checkpoint import Spec
 from converters.cli import PROG, app
 from converters.quantize.calibrate import calibrate
-from converters.quantize.calibration import real_sequences
 from converters.quantize.cost import cost, products, state_bytes
 from converters.quantize.pack import load_policy, load_world, narrow
 from converters.quantize.policy import build_policy, calibrate_policy
 from converters.quantize.quantise import arch_of, quantise, quantise_policy
 from converters.quantize.report import compare
 from converters.source import NO_VARIANT
-
-FRAMES = 256
-EVERY = Variant(control_first=True, geometry=True, head_hidden=24, game_rules=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,31 +45,6 @@ def quick_compiles():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
-
-
-def files() -> list[Path]:
-    return sorted((replays_dir() / "games").glob("*.slx"))[300:301]
-
-
-def real(cfg, frames: int = FRAMES):
-    return list(real_sequences(files(), cfg, frames))
-
-
-def seeded(spec: Spec, seed: int = 5) -> Checkpoint:
-    abstract = spec.abstract()
-    weights = seeded_weights(torch_shapes(abstract), seed)
-    origin = Provenance("seed", "0" * 64, "new", weights_sha256(weights))
-    return Checkpoint(filled(abstract, weights), origin)
-
-
-@functools.cache
-def small_world(variant: Variant = NO_VARIANT) -> Checkpoint:
-    dims = {"d_model": 16, "d_state": 4, "n_layers": 1, "headdim": 8}
-    return seeded(Spec("mamba2", cfg_of(variant), 3, dims, variant))
-
-
-def cfg_of(variant: Variant) -> EncodingConfig:
-    return TINY.replace(state_age_as_embed=variant.game_rules)
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from awm_jax.encoding import columns
 from awm_jax.errors import AwmError
 from awm_jax.fp32.weights import to_torch_dict
 from awm_jax.game.frames import neutral_pad
+from awm_jax.int8.codes import Codes, LayerCodes
 from awm_jax.train import data, losses, policy, trainer, world
 from awm_jax.train.streams import StreamConfig
 from awm_jax.variant import Variant
@@ -196,7 +197,7 @@ def test_hits_weigh_more(games):
 def test_a_run_that_learns_to_be_rounded(games, world_job, tmp_path):
     """It begins with another's weights and is told from a run that does not round."""
     trained = world_job.network(world_job.init())
-    codes = ((0.05, 0.05),) * WORLD.n_layers
+    codes = Codes((LayerCodes(0.05, 0.05, 1e-3, 1e-3),) * WORLD.n_layers, 1e-3)
     job = world.WorldJob(WORLD, games, begin=trained, codes=codes)
     batch, _ = job.batch(0, job.place())
     loss = jax.jit(job.loss, static_argnums=3)
