@@ -8,6 +8,8 @@ is folded in by the converter: the visual latent, which is zeros, and the encode
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -165,6 +167,45 @@ def pad_of(action: jax.Array, facing: jax.Array, side: jax.Array, pressed: jax.A
     return assemble_pad(jnp.stack([x, sticks[3], *still]), trigger, buttons & pressed)
 
 
+@functools.cache
+def _decided(cfg: EncodingConfig) -> Any:
+    """(params, state, frame) -> the state after a decision where one is due, else the same.
+
+    A batch of matches thinks only in frames in which one of them decides.
+    """
+
+    def decide(params: MindParams, state: MindState, frame: GameFrame) -> MindState:
+        thought = think(params, cfg, state.latent, frame)
+        due = state.phase == 0
+        return MindState(
+            jnp.where(due, thought.latent, state.latent),
+            jnp.where(due, thought.action, state.action),
+            state.phase,
+        )
+
+    def due(function: Any, params: MindParams, state: MindState, frame: GameFrame) -> MindState:
+        return jax.lax.cond(
+            jnp.any(state.phase == 0), function, lambda _, same, __: same, params, state, frame
+        )
+
+    @jax.custom_batching.custom_vmap
+    def one(params: MindParams, state: MindState, frame: GameFrame) -> MindState:
+        return due(decide, params, state, frame)
+
+    @one.def_vmap
+    def many(
+        size: int, batched: Any, params: MindParams, state: MindState, frame: GameFrame
+    ) -> tuple[MindState, MindState]:
+        axes = jax.tree.map(lambda b: 0 if b else None, batched)
+        state = jax.tree.map(
+            lambda v, b: v if b else jnp.broadcast_to(v[None], (size, *v.shape)), state, batched[1]
+        )
+        new = due(jax.vmap(decide, (axes[0], 0, axes[2])), params, state, frame)
+        return new, jax.tree.map(lambda _: True, new)
+
+    return one
+
+
 @pytree
 class Int8Mind:
     """Fills `awm_jax.contracts.Agent` with integers alone. No randomness.
@@ -183,12 +224,7 @@ class Int8Mind:
 
     def act(self, state: MindState, view: View[GameFrame]) -> tuple[MindState, jax.Array]:
         frame = jax.tree.map(lambda v: v[-1], view.context)
-
-        def decide(state: MindState) -> MindState:
-            thought = think(self.params, self.cfg, state.latent, frame)
-            return MindState(thought.latent, thought.action, state.phase)
-
-        state = jax.lax.cond(state.phase == 0, decide, lambda same: same, state)
+        state = _decided(self.cfg)(self.params, state, frame)
         facing, side = senses.facing(self.cfg, frame)[0], senses.side(self.cfg, frame)
         pad = pad_of(state.action, facing, side, state.phase < PRESSED)
         after = jnp.where(state.phase == PERIOD - 1, 0, state.phase + 1)

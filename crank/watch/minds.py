@@ -38,7 +38,8 @@ def _mind(mind: Any, player: int, frames: int) -> dict[str, Any]:
     most = -(-(frames - found["first"]) // found["period"])
     for name in FEELINGS:
         row = mind.get(name)
-        if not isinstance(row, list) or not 0 < len(row) <= most:
+        rows = found.get(FEELINGS[0], row)
+        if not isinstance(row, list) or not 0 < len(row) <= most or len(row) != len(rows):
             raise AwmError(f"{where}: {name} has not a number for each decision")
         if not all(type(v) in (int, float) and math.isfinite(v) for v in row):
             raise AwmError(f"{where}: {name} holds what is no number")

@@ -17,8 +17,8 @@ from typing import Any
 from awm_jax.errors import AwmError
 from awm_jax.game.stages import stage as stage_of
 from crank.viz import PLAYER_KEYS
-from crank.watch.minds import read_minds
 from crank.watch.events import detect, ticker_line
+from crank.watch.minds import read_minds
 from crank.watch.tables import character_label
 
 DEFAULTS: dict[str, float] = {

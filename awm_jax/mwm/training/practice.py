@@ -6,8 +6,8 @@ there, and what came of it, says what its actions are worth there.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,8 +16,12 @@ import numpy as np
 
 from awm_jax.contracts import Agent, View
 from awm_jax.encoding import EncodingConfig, columns
+from awm_jax.errors import AwmError
+from awm_jax.game.frames import seed_frames
+from awm_jax.game.noise import seed_noise
+from awm_jax.game.stages import STAGES
 from awm_jax.int8 import senses
-from awm_jax.int8.frame import UNIT, GameFrame
+from awm_jax.int8.frame import UNIT, GameFrame, from_floats
 from awm_jax.int8.mind import pad_of
 from awm_jax.int8.params import pytree, static
 from awm_jax.int8.senses import ONE, Senses
@@ -25,9 +29,13 @@ from awm_jax.mwm.features import GWM_UNITS
 from awm_jax.mwm.melee import CANDIDATES, PERIOD, PRESSED, action_features
 from awm_jax.mwm.network import Mind
 from awm_jax.mwm.slices import squash_affect
-from awm_jax.mwm.training.replays import rewards
+from awm_jax.mwm.training.replays import joined, rewards
 from awm_jax.mwm.training.steps import Steps, affect_targets
 
+FIGHTERS = (1, 2, 18, 22)
+"""Fox, Captain Falcon, Marth, Falco."""
+STAND, NOISE = 14, 15.0
+MATCHES, DECISIONS = 64, 400
 LEAST = 3
 """Decisions of the shortest match that teaches anything."""
 
@@ -143,5 +151,49 @@ def steps_of_matches(seen: Seen) -> Steps:
         own = (host.own[:n, m] / ONE).astype(np.float32)
         affect = affect_targets(gwm, reward, link)
         parts.append(Steps(gwm, own, features[host.action[:n, m]], affect, link))
-    fields = [f.name for f in dataclasses.fields(Steps) if f.name != "iwm"]
-    return Steps(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in fields})
+    if not parts:
+        raise AwmError("no match of practice lasted long enough to teach anything")
+    return joined(parts)
+
+
+def begin_matches(world: Any, count: int, rng: np.random.Generator) -> GameFrame:
+    """Seed frames (M, K, ...) on all stages, of `FIGHTERS`, the players about their places."""
+    seeds = []
+    for _ in range(count):
+        stage, *pair = (int(rng.choice(of)) for of in (tuple(STAGES), FIGHTERS, FIGHTERS))
+        noise = seed_noise(int(rng.integers(1 << 62)), NOISE)
+        frames = seed_frames(world.cfg, world.context_len, stage, (pair[0], pair[1]), noise, STAND)
+        seeds.append(from_floats(world.cfg, np.asarray(frames.floats), np.asarray(frames.ints)))
+    return jax.tree.map(lambda *v: jnp.asarray(np.stack(v)), *seeds)
+
+
+def practise(
+    world: Any,
+    mind: Mind,
+    chance: float,
+    opponents: Sequence[Agent],
+    *,
+    seed: int = 0,
+    matches: int = MATCHES,
+    decisions: int = DECISIONS,
+    begin: Callable[..., GameFrame] = begin_matches,
+) -> Steps:
+    """Steps of matches of a mind against each opponent, from both sides.
+
+    Args:
+      world: an integer world.
+      chance: of a decision to take any action.
+      matches: against each opponent on each side.
+
+    Raises:
+      AwmError: all matches ended at once.
+    """
+    explorer, found = Explorer.of(mind, world.cfg, chance), []
+    for number, opponent in enumerate(opponents):
+        for side in (0, 1):
+            rng = np.random.default_rng([seed, number, side])
+            words = jnp.asarray(rng.integers(0, 1 << 32, (matches, 2), dtype=np.uint32))
+            seeds = begin(world, matches, rng)
+            seen = play(world, explorer, opponent, seeds, words, side=side, decisions=decisions)
+            found.append(steps_of_matches(seen))
+    return joined(found)

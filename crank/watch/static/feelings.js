@@ -23,7 +23,7 @@ class Feeling {
       const value = make("span", "value");
       value.dataset.role = `${name}-${player}`;
       value.style.color = color;
-      line.append(make("span", "name", name), canvas, value);
+      line.append(make("span", "felt", name), canvas, value);
       this.root.append(line);
       return { name, color, canvas, value };
     });
