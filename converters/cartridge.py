@@ -1,4 +1,4 @@
-"""Cartridges: folders of integers that define a world or a policy, and their identity.
+"""Cartridges: folders of integers that define a world, a policy or a mind, and their identity.
 
 Files of a folder, all little endian; others are ignored:
 
@@ -98,7 +98,7 @@ class Cartridge:
 
     @property
     def model_type(self) -> str:
-        """ "mamba2", "mlp" or "policy"."""
+        """ "mamba2", "mlp", "policy" or "mwm", a mind."""
         return self.manifest["architecture"]["model_type"]
 
     @property

@@ -163,13 +163,9 @@ def verify(
     """
     if not os.path.isdir(cartridge):
         raise AwmError(f"{cartridge}: no such folder")
-    from awm_jax.int8 import bounds
-    from converters.loading import load_cartridge
-
     try:
         with progress(f"checking {Path(cartridge).name}"):
-            loaded = load_cartridge(cartridge)
-            found = bounds.check(loaded.world.params, loaded.world.arch)
+            digest, found = _proven(cartridge)
     except AwmError as error:
         if as_json:
             _print(json.dumps({"sound": False, "reason": str(error)}))
@@ -177,16 +173,31 @@ def verify(
             print(f"awm-convert: {one_line(str(error))}", file=sys.stderr)
         return 1
     if as_json:
-        _print(
-            json.dumps({"sound": True, "hash": loaded.cartridge.hash, "bounds": found}, indent=2)
-        )
+        _print(json.dumps({"sound": True, "hash": digest, "bounds": found}, indent=2))
         return 0
     name, most = max(found.items(), key=lambda item: item[1])
     _print(
-        f"sound: {loaded.cartridge.hash}\n"
+        f"sound: {digest}\n"
         f"{len(found)} bounds hold; the largest is {name}, {most:,} of {2**31 - 1:,}"
     )
     return 0
+
+
+def _proven(path: str) -> tuple[str, dict[str, int]]:
+    """The identity and the bounds of a cartridge of a world or a mind."""
+    from awm_jax.int8 import bounds
+    from awm_jax.int8.mind_bounds import check_mind
+    from converters.cartridge import read_cartridge
+    from converters.loading import load_cartridge
+    from converters.quantize.mind_pack import MODEL_TYPE, load_mind
+    from converters.source import naming
+
+    cartridge = read_cartridge(path)
+    if cartridge.model_type == MODEL_TYPE:
+        with naming(path):
+            return cartridge.hash, check_mind(load_mind(cartridge)[0])
+    loaded = load_cartridge(path)
+    return loaded.cartridge.hash, bounds.check(loaded.world.params, loaded.world.arch)
 
 
 def dequantize(

@@ -12,7 +12,7 @@ import typer
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
-from converters import cartridge_commands
+from converters import cartridge_commands, mind_commands
 
 if TYPE_CHECKING:
     from converters.checkpoint import Checkpoint
@@ -36,6 +36,7 @@ app = typer.Typer(
       awm-convert inspect world              what is in it
       awm-convert to-torch world again.pt    and back, bit for bit
       awm-convert quantize world cartridge --calibrate replays/    its integer twin
+      awm-convert quantize-mind mind.safetensors mind --calibrate replays/
       awm-convert verify cartridge           is it sound
 
     Exit codes: 0 done, 1 found wanting, 2 usage or bad input, 130 interrupted.""",
@@ -155,6 +156,7 @@ for _command in (
     cartridge_commands.report,
 ):
     app.command(_command.__name__)(_command)
+app.command("quantize-mind")(mind_commands.quantize_mind)
 
 
 def _is_cartridge(path: str) -> bool:

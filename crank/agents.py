@@ -190,6 +190,8 @@ def parse_agent(
     kind, _, path = spec.partition(":")
     if kind == "mwm" and path:
         return mind_agent(path, world)
+    if kind == "mwm":
+        raise AwmError("the mind that ships here plays in cartridges; in this world give mwm:PATH")
     if kind != "policy" or not path:
         known = ", ".join([*SCRIPTED, "policy:PATH", "mwm:PATH"])
         raise AwmError(f"no agent {spec!r}; give one of: {known}")

@@ -60,8 +60,8 @@ def batch(
         list[str] | None,
         typer.Option(
             metavar="AGENT",
-            help="noop, hold-forward, random or policy:PATH. Repeat it for more: the pairs of all "
-            "--p0 with all --p1 play in turn.",
+            help="noop, hold-forward, random, policy:PATH or mwm. Repeat it for more: the pairs of "
+            "all --p0 with all --p1 play in turn.",
         ),
     ] = None,
     p1: Annotated[list[str] | None, typer.Option(metavar="AGENT", help="Likewise.")] = None,

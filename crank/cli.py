@@ -75,7 +75,7 @@ Form = Annotated[
         "viewers.",
     ),
 ]
-AGENTS = "noop, hold-forward, random or policy:CKPT."
+AGENTS = "noop, hold-forward, random, policy:CKPT or mwm (a mind; mwm:PATH)."
 
 
 @app.command()

@@ -10,15 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 
 import converters
+from awm_jax.cartridges import EMBEDDED, embedded_mind
 from awm_jax.contracts import Agent
 from awm_jax.errors import AwmError
 from awm_jax.game.frames import Frames
 from awm_jax.int8 import agents
 from awm_jax.int8.engine import Engine, NativeWorld, make_world
 from awm_jax.int8.frame import GameFrame, from_floats
+from awm_jax.int8.mind import Int8Mind
 from awm_jax.int8.policy import Int8Policy
 from awm_jax.int8.world import Int8World
 from converters.cartridge import is_cartridge, read_cartridge
+from converters.quantize.mind_pack import load_mind
 from converters.quantize.pack import load_policy
 
 IntegerWorld = Int8World | NativeWorld
@@ -56,8 +59,9 @@ def parse_agent(
     """The integer agent of a spec, and the hash of its weights.
 
     Args:
-      spec: `noop`, `hold-forward`, `random`, or `policy:NAME`: a policy of the world's own
-        cartridge, or the folder of a policy cartridge.
+      spec: `noop`, `hold-forward`, `random`; `policy:NAME`, a policy of the world's own cartridge,
+        or the folder of a policy cartridge; `mwm`, the embedded mind, or `mwm:` and the folder of a
+        mind cartridge.
       home: the world's cartridge; None for a world that came from none.
 
     Raises:
@@ -66,9 +70,12 @@ def parse_agent(
     if spec in SCRIPTED:
         return SCRIPTED[spec](), None
     kind, _, name = spec.partition(":")
+    if kind == "mwm":
+        return _mind(name, world)
     own = read_cartridge(home).policies if home is not None else {}
     if kind != "policy" or not name:
-        known = ", ".join([*SCRIPTED, *(f"policy:{n}" for n in own), "policy:CARTRIDGE"])
+        policies = [*(f"policy:{n}" for n in own), "policy:CARTRIDGE"]
+        known = ", ".join([*SCRIPTED, *policies, "mwm", "mwm:CARTRIDGE"])
         raise AwmError(f"no agent {spec!r}; give one of: {known}")
     if name in own:
         cartridge = own[name]
@@ -86,3 +93,15 @@ def parse_agent(
     except AwmError as error:
         raise AwmError(f"{name}: {error}") from None
     return agent, cartridge.hash
+
+
+def _mind(name: str, world: IntegerWorld) -> tuple[Int8Mind, str]:
+    folder = embedded_mind() if name in ("", EMBEDDED) else name
+    if not is_cartridge(folder):
+        raise AwmError(f"{name} is no mind cartridge; make one with: awm-convert quantize-mind")
+    cartridge = read_cartridge(folder)
+    try:
+        params, _ = load_mind(cartridge)
+    except AwmError as error:
+        raise AwmError(f"{folder}: {error}") from None
+    return Int8Mind(params, world.cfg), cartridge.hash

@@ -32,8 +32,8 @@ def ladder(
         str,
         typer.Option(
             metavar="FILE",
-            help="TOML, a table [[agent]] each: name, agent (noop, hold-forward, random or "
-            "policy:PATH), and if wished character and button_bias.",
+            help="TOML, a table [[agent]] each: name, agent (noop, hold-forward, random, "
+            "policy:PATH or mwm), and if wished character and button_bias.",
         ),
     ],
     matches: Annotated[int, typer.Option(metavar="N", help="How many games count; even.")],

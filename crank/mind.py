@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,9 @@ from awm_jax.errors import AwmError
 from awm_jax.files import write_atomically
 from awm_jax.fp32.policy import swap_players
 from awm_jax.game.frames import Frames
+from awm_jax.int8.fixed import WIDE_MAX
+from awm_jax.int8.frame import UNIT, GameFrame
+from awm_jax.int8.mind import Int8Mind, MindParams, think
 from awm_jax.mwm.agent import MindAgent
 from awm_jax.mwm.features import ACTION_NAMES, AFFECT_NAMES
 from awm_jax.mwm.melee import PERIOD
@@ -70,6 +75,63 @@ def trace(agent: MindAgent, frames: Frames, player: int = 0) -> Trace:
     percent = percent / agent.cfg.percent_scale
     damage = np.maximum(np.diff(percent, axis=0, prepend=percent[:1]), 0)
     return Trace(np.arange(len(shock)) * PERIOD, affect, shock, action, damage)
+
+
+def exchanged(frames: GameFrame) -> GameFrame:
+    """The frames (T, ...) as the other player sees them."""
+    halves = (v[:, ::-1] for v in (frames.cont, frames.binary, frames.ints, frames.pads))
+    cont, binary, ints, pads = halves
+    return GameFrame(cont, binary, ints, frames.stage, pads)
+
+
+def integer_trace(agent: Int8Mind, frames: GameFrame, player: int = 0) -> Trace:
+    """Let an integer mind watch a match (T, ...) as `player`; what it decoded as real numbers."""
+    cfg, params = agent.cfg, agent.params
+    seen = jax.tree.map(lambda v: jnp.asarray(v[::PERIOD]), frames)
+    seen = seen if player == 0 else exchanged(seen)
+    latent, affect, imagined, action = map(np.asarray, _watch(params, seen, cfg=cfg))
+    unit, where = max(int(params.one), 1), columns(cfg)
+    felt = affect / unit
+    felt = np.stack([*felt[:, :2].clip(0, 1).T, felt[:, 2], abs(felt[:, 3])], axis=1)
+    miss = (latent[1:] - imagined[:-1]) / WIDE_MAX
+    shock = np.append(0.0, np.sqrt((miss**2).mean(axis=1)))
+    percent = np.asarray(seen.cont)[:, :, where["percent"]] / UNIT
+    damage = np.maximum(np.diff(percent, axis=0, prepend=percent[:1]), 0)
+    return Trace(np.arange(len(shock)) * PERIOD, felt, shock, action, damage)
+
+
+@functools.partial(jax.jit, static_argnames="cfg")
+def _watch(params: MindParams, seen: GameFrame, *, cfg: EncodingConfig) -> tuple[jax.Array, ...]:
+    def step(latent: jax.Array, frame: GameFrame) -> Any:
+        t = think(params, cfg, latent, frame)
+        return t.latent, (t.latent, t.affect, t.imagined[t.action], t.action)
+
+    start = jnp.zeros(params.ahead.w.shape[-1], jnp.int32)
+    return jax.lax.scan(step, start, seen)[1]
+
+
+def feelings(agent: Any, frames: Any, first: int, player: int) -> dict[str, Any] | None:
+    """What an agent felt in the match that it played, for its file; None for one that is no mind.
+
+    Args:
+      frames: all of the match. first: the one that it saw when it first decided.
+
+    Returns:
+      `first` and `period` of the rows in frames, then threat, curiosity, value and surprise (the
+      real one), a number a row.
+    """
+    if not isinstance(agent, Int8Mind | MindAgent):
+        return None
+    seen = jax.tree.map(lambda v: v[first:], frames)
+    found = (
+        integer_trace(agent, seen, player)
+        if isinstance(agent, Int8Mind)
+        else trace(agent, seen, player)
+    )
+    rows = {name: found.affect[:, i] for i, name in enumerate(("threat", "curiosity", "value"))}
+    rows["surprise"] = found.surprise
+    rounded = {name: np.round(row.astype(float), 4).tolist() for name, row in rows.items()}
+    return {"first": first, "period": PERIOD, **rounded}
 
 
 def draw(trace: Trace, path: str | os.PathLike[str], title: str = "") -> None:

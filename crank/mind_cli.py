@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from awm_jax.console import one_line, progress
+from awm_jax.errors import AwmError
 
 mind = typer.Typer(
     name="mind",
@@ -32,6 +33,14 @@ def train(
     window: Annotated[int, typer.Option(min=2, help="Steps in a row.")] = 16,
     games: Annotated[int | None, typer.Option(min=1, help="Use only the first N games.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    practice: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MIND=SHARE",
+            help="Learn too from matches that this mind plays in the embedded cartridge against "
+            "random and noop, taking any action in this share of its decisions; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Learn a mind, or go on with the run in OUT.
 
@@ -46,6 +55,14 @@ def train(
         from awm_jax.train.trainer import train as run
 
         steps_of, skipped = _read(source, iwm_dim, games)
+    if practice:
+        from awm_jax.mwm.training.replays import joined
+
+        with progress("practising"):
+            played = [_practice(spec, seed + i) for i, spec in enumerate(practice)]
+            # The last steps are those that judge: they stay people's.
+            steps_of = joined([*played, steps_of])
+    with progress("preparing"):
         config = MindConfig(latent_dim=latent_dim, iwm_dim=iwm_dim, window=window, seed=seed)
         job = MindJob(config, *split(steps_of))
     for number, reason in skipped:
@@ -77,6 +94,26 @@ def _read(source: str, iwm_dim: int, games: int | None) -> tuple[Any, list[tuple
     for entry, rows in list(zip(data.entries, data.games, strict=True))[:games]:
         parts += both_sides(cfg, *encode_records(rows, entry.stage, cfg))
     return joined(parts), []
+
+
+def _practice(spec: str, seed: int) -> Any:
+    """The steps of a spec MIND=SHARE."""
+    path, _, share = spec.rpartition("=")
+    try:
+        chance = float(share)
+    except ValueError:
+        chance = -1.0
+    if not path or not 0 <= chance <= 1:
+        raise AwmError(f"--practice {spec}: give MIND=SHARE, a share of 0 to 1")
+    from awm_jax.cartridges import EMBEDDED
+    from awm_jax.int8.agents import Noop, Random
+    from awm_jax.mwm.network import Mind
+    from awm_jax.mwm.training.practice import practise
+    from converters.mwm import load_mwm
+    from crank.integer import load_world
+
+    world, _ = load_world(EMBEDDED, None, "auto")
+    return practise(world, Mind.of(load_mwm(path).model), chance, [Noop(), Random()], seed=seed)
 
 
 @mind.command()

@@ -35,6 +35,7 @@ from crank import integer, match, viz
 from crank.agents import parse_agent
 from crank.integer import IntegerWorld
 from crank.match import Outcome, Rules
+from crank.mind import feelings
 from crank.verify import machine_record
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Match:
       digest: hexadecimal digest of the generated frames.
       seed_count: K.
       meta: what a match file says about it beyond the frames.
+      agents: who played it; of a mind the file tells what it felt.
     """
 
     cfg: EncodingConfig
@@ -74,6 +76,7 @@ class Match:
     stage: int
     characters: tuple[int, int]
     meta: Mapping[str, Any]
+    agents: tuple[Any, Any] = (None, None)
 
     @property
     def played(self) -> int:
@@ -139,7 +142,11 @@ class Match:
         if self.integer:
             start = jax.tree.map(lambda v: v[: self.seed_count], frames)
             shown["machine"] = machine_record(start, self.pads, self.digest)
-        return shown
+        felt = [
+            feelings(agent, frames, self.seed_count - 1, player)
+            for player, agent in enumerate(self.agents)
+        ]
+        return shown | {"minds": felt} if any(felt) else shown
 
     def to_json(self, form: str = "object") -> str:
         """The match file's text; `form` "array" gives the bare frames."""
@@ -202,6 +209,7 @@ class Setup:
             stage=self.stage,
             characters=self.characters,
             meta=self.meta,
+            agents=self.agents,
         )
 
 

@@ -1,5 +1,6 @@
-"""The trained cartridge that ships with the package: what `embedded` names wherever a world is
-asked for. `melee/` is a cartridge as `converters.cartridge` reads it, with its model card."""
+"""What ships trained with the package: `melee/` is the cartridge that `embedded` names wherever a
+world is asked for, with its model card; `mind/` the Mental World Model that plays as `mwm`. Both
+are cartridges as `converters.cartridge` reads them."""
 
 from __future__ import annotations
 
@@ -11,3 +12,8 @@ EMBEDDED = "embedded"
 def embedded() -> Path:
     """The folder of the embedded cartridge."""
     return Path(__file__).parent / "melee"
+
+
+def embedded_mind() -> Path:
+    """The folder of the embedded mind."""
+    return Path(__file__).parent / "mind"

@@ -56,17 +56,17 @@ def check(params: WorldParams, arch: Arch) -> Bounds:
     found: Bounds = {}
     _tables(params.tables)
     _inputs(params.inputs, found)
-    _norm("final_norm", params.final_norm, arch.d_model, found)
+    norm("final_norm", params.final_norm, arch.d_model, found)
     found |= _mixed("frame_proj", params.frame_proj) | _mixed("ctrl_proj", params.ctrl_proj)
     for i, layer in enumerate(params.layers):
         _layer(f"layers.{i}", layer, arch, found)
     heads = params.heads
     if heads.hidden is not None:
-        found |= _dense("heads.hidden", heads.hidden, WIDE_MAX)
-    found |= _dense("heads.logits", heads.logits, CODE_MAX)
+        found |= dense("heads.hidden", heads.hidden, WIDE_MAX)
+    found |= dense("heads.logits", heads.logits, CODE_MAX)
     found |= _product("heads.binary", heads.binary_w, heads.binary_bias, WIDE_MAX)
     rows = _rows("heads.numeric", heads.numeric_w, heads.numeric_bias, WIDE_MAX)
-    _within("heads.numeric_l", heads.numeric_l, 0, SHIFT_MAX - 1)
+    within("heads.numeric_l", heads.numeric_l, 0, SHIFT_MAX - 1)
     moved = _mulshift("heads.numeric", heads.numeric_m, heads.numeric_s, rows)
     moved = [int(v) << int(s) for v, s in zip(moved, heads.numeric_l, strict=True)]
     found["heads.numeric"] = int(rows.max())
@@ -81,18 +81,18 @@ def check_policy(params: PolicyParams, arch: PolicyArch) -> Bounds:
       AwmError: as `check`.
     """
     found: Bounds = {}
-    _table("sigmoid", params.sigmoid, 1 << 15, 127)
+    table("sigmoid", params.sigmoid, 1 << 15, 127)
     _inputs(params.inputs, found)
     found |= _mixed("hidden", params.hidden)
-    found |= _dense("trunk", params.trunk, WIDE_MAX)
-    return found | _dense("heads", params.heads, WIDE_MAX)
+    found |= dense("trunk", params.trunk, WIDE_MAX)
+    return found | dense("heads", params.heads, WIDE_MAX)
 
 
 def _wide(values) -> np.ndarray:
     return np.asarray(values).astype(np.int64)
 
 
-def _within(name: str, values, least: int, most: int) -> None:
+def within(name: str, values, least: int, most: int) -> None:
     values = _wide(values)
     if values.size and (values.min() < least or values.max() > most):
         worst = values.min() if values.min() < least else values.max()
@@ -106,15 +106,15 @@ def _fits(name: str, bound: int) -> int:
 
 
 def _tables(tables: Tables) -> None:
-    _table("tables.sigmoid", tables.sigmoid, 1 << 15, 127)
-    _table("tables.softplus", tables.softplus, SOFTPLUS_MAX, 127)
-    _table("tables.exp2", tables.exp2, 1 << 15, 127)
-    _table("tables.rsqrt", tables.rsqrt, I16_MAX, 255)
+    table("tables.sigmoid", tables.sigmoid, 1 << 15, 127)
+    table("tables.softplus", tables.softplus, SOFTPLUS_MAX, 127)
+    table("tables.exp2", tables.exp2, 1 << 15, 127)
+    table("tables.rsqrt", tables.rsqrt, I16_MAX, 255)
 
 
-def _table(name: str, values, most: int, fraction: int) -> None:
+def table(name: str, values, most: int, fraction: int) -> None:
     """Entries in 0..most whose differences times the largest fraction fit."""
-    _within(name, values, 0, most)
+    within(name, values, 0, most)
     _fits(f"{name}, interpolated,", int(np.abs(np.diff(_wide(values))).max()) * fraction)
 
 
@@ -125,17 +125,17 @@ def _inputs(inputs: Inputs, found: Bounds) -> None:
         ("stick", inputs.stick_m, inputs.stick_s, 2 * STICK_MAX),
         ("trigger", inputs.trigger_m, inputs.trigger_s, 255),
     ):
-        _within(f"inputs.{name}_m", m, 0, I16_MAX)
-        _within(f"inputs.{name}_s", s, 0, SHIFT_MAX)
+        within(f"inputs.{name}_m", m, 0, I16_MAX)
+        within(f"inputs.{name}_s", s, 0, SHIFT_MAX)
         _code(f"inputs.{name}", _shifted(largest * int(m), int(s)), WIDE_MAX)
     if np.size(inputs.feature_m):
         reach = np.array([HEIGHT] * 2 * LEVELS + [EDGE, RIVAL, RIVAL], np.int64)
         codes = _mulshift("inputs.feature", inputs.feature_m, inputs.feature_s, reach)
         _code("inputs.feature", int(codes.max()), WIDE_MAX)
-    _within("inputs.levels", inputs.levels, -LEVEL_MAX, LEVEL_MAX)
-    _within("inputs.one", inputs.one, 0, CODE_MAX)
+    within("inputs.levels", inputs.levels, -LEVEL_MAX, LEVEL_MAX)
+    within("inputs.one", inputs.one, 0, CODE_MAX)
     for name, table in inputs.embeddings.items():
-        _within(f"inputs.embeddings.{name}", table, -CODE_MAX, CODE_MAX)
+        within(f"inputs.embeddings.{name}", table, -CODE_MAX, CODE_MAX)
 
 
 def _code(name: str, largest: int, most: int) -> None:
@@ -149,18 +149,18 @@ def _shifted(value: int, shift: int) -> int:
 
 def _mulshift(name: str, m, s, largest) -> np.ndarray:
     """Bounds of `fixed.mulshift` of inputs up to `largest`, after checking its constants."""
-    _within(f"{name}_m", m, 0, I16_MAX)
-    _within(f"{name}_s", s, *MULSHIFT)
+    within(f"{name}_m", m, 0, I16_MAX)
+    within(f"{name}_s", s, *MULSHIFT)
     return (np.asarray(largest, np.int64) * _wide(m) >> _wide(s)) + 1
 
 
 def _requant(name: str, out: Requant) -> None:
-    _within(f"{name}.a", out.a, 0, REQUANT_SHIFT_MAX)
-    _within(f"{name}.m", out.m, -I16_MAX, I16_MAX)
+    within(f"{name}.a", out.a, 0, REQUANT_SHIFT_MAX)
+    within(f"{name}.m", out.m, -I16_MAX, I16_MAX)
 
 
 def _l1(name: str, w) -> np.ndarray:
-    _within(f"{name}.w", w, -CODE_MAX, CODE_MAX)
+    within(f"{name}.w", w, -CODE_MAX, CODE_MAX)
     return np.abs(_wide(w)).sum(axis=-1)
 
 
@@ -175,40 +175,40 @@ def _product(name: str, w, bias, most: int) -> Bounds:
     return {name: int(_rows(name, w, bias, most).max())}
 
 
-def _dense(name: str, dense: Dense, most: int) -> Bounds:
-    _requant(name, dense.out)
-    return _product(name, dense.w, dense.bias, most)
+def dense(name: str, part: Dense, most: int) -> Bounds:
+    _requant(name, part.out)
+    return _product(name, part.w, part.bias, most)
 
 
 def _mixed(name: str, dense: MixedDense) -> Bounds:
-    _within(f"{name}.k", dense.k, 0, NARROW_SHIFT_MAX)
+    within(f"{name}.k", dense.k, 0, NARROW_SHIFT_MAX)
     _requant(name, dense.out)
     narrow = _l1(name, dense.w_narrow) * CODE_MAX << int(dense.k)
     rows = _l1(name, dense.w_wide) * WIDE_MAX + narrow + np.abs(_wide(dense.bias))
     return {name: _fits(f"{name}'s sum", int(rows.max()))}
 
 
-def _norm(name: str, norm: Norm, width: int, found: Bounds) -> None:
-    high, low = (int(v) for v in _wide(norm.eps))
-    _within(f"{name}.eps", norm.eps, 0, ACC_MAX)
-    _within(f"{name}.eps", low, 0, 4095)
+def norm(name: str, part: Norm, width: int, found: Bounds) -> None:
+    high, low = (int(v) for v in _wide(part.eps))
+    within(f"{name}.eps", part.eps, 0, ACC_MAX)
+    within(f"{name}.eps", low, 0, 4095)
     if high == low == 0:
         raise AwmError(f"{name}.eps is 0: the norm of zeros would be undefined")
-    _within(f"{name}.w", norm.w, -I16_MAX, I16_MAX)
-    _within(f"{name}.shift", norm.shift, 1, REQUANT_SHIFT_MAX)
+    within(f"{name}.w", part.w, -I16_MAX, I16_MAX)
+    within(f"{name}.shift", part.shift, 1, REQUANT_SHIFT_MAX)
     # x^2 <= 2^30 is kept as 4096 high + low; the low parts carry at most n + 1 upwards.
     total = width * (I16_MIN**2 >> 12) + width + 1 + high
     found[f"{name} sum of squares / 4096"] = _fits(f"{name}'s sum of squares", total)
 
 
 def _layer(name: str, layer: Layer, arch: Arch, found: Bounds) -> None:
-    _norm(f"{name}.norm", layer.norm, arch.d_model, found)
-    _norm(f"{name}.gated_norm", layer.gated_norm, arch.d_inner, found)
-    found |= _dense(f"{name}.in_proj", layer.in_proj, arch.code_max)
-    found |= _dense(f"{name}.out_proj", layer.out_proj, arch.code_max)
+    norm(f"{name}.norm", layer.norm, arch.d_model, found)
+    norm(f"{name}.gated_norm", layer.gated_norm, arch.d_inner, found)
+    found |= dense(f"{name}.in_proj", layer.in_proj, arch.code_max)
+    found |= dense(f"{name}.out_proj", layer.out_proj, arch.code_max)
     _requant(f"{name}.conv_out", layer.conv_out)
     found |= _product(f"{name}.conv", layer.conv_w, layer.conv_bias, -I16_MIN)
-    _within(f"{name}.gate_s", layer.gate_s, 0, SHIFT_MAX)
+    within(f"{name}.gate_s", layer.gate_s, 0, SHIFT_MAX)
     _scan(f"{name}.scan", layer, arch, found)
 
 
@@ -216,11 +216,11 @@ def _scan(name: str, layer: Layer, arch: Arch, found: Bounds) -> None:
     """That |h| <= 32767 and |C| <= `c_max` follows from the machine's own clamps."""
     p = layer.scan
     _mulshift(f"{name}.decay", p.decay_m, p.decay_s, SOFTPLUS_MAX)
-    _within(f"{name}.drive_m", p.drive_m, 0, I16_MAX)
-    _within(f"{name}.drive_s", p.drive_s, -DRIVE_SHIFT_MAX, DRIVE_SHIFT_MAX)
+    within(f"{name}.drive_m", p.drive_m, 0, I16_MAX)
+    within(f"{name}.drive_s", p.drive_s, -DRIVE_SHIFT_MAX, DRIVE_SHIFT_MAX)
     for field in ("b", "c", "skip"):
-        _within(f"{name}.{field}_m", getattr(p, f"{field}_m"), -I16_MAX, I16_MAX)
-        _within(f"{name}.{field}_s", getattr(p, f"{field}_s"), 0, SHIFT_MAX)
+        within(f"{name}.{field}_m", getattr(p, f"{field}_m"), -I16_MAX, I16_MAX)
+        within(f"{name}.{field}_s", getattr(p, f"{field}_s"), 0, SHIFT_MAX)
     _requant(f"{name}.out", p.out)
     if c_max(arch.d_state) < 1:
         raise AwmError(f"{name}: {arch.d_state} states leave no bit for C")

@@ -1,4 +1,4 @@
-"""The machine's four small tables, made once in float64; a cartridge carries their bytes.
+"""The machine's small tables, made once in float64; a cartridge carries their bytes.
 
 docs/integer-spec.md section 3. No stored value lies near a rounding boundary by accident of libm:
 `tests/int8/test_tables.py` checks the distance, so that every machine makes the same bytes.
@@ -7,6 +7,8 @@ docs/integer-spec.md section 3. No stored value lies near a rounding boundary by
 from __future__ import annotations
 
 import numpy as np
+
+from awm_jax.int8.fixed import WIDE_MAX
 
 ACT_BITS = 10
 SIGMOID_ONE = 1 << 15
@@ -40,3 +42,13 @@ def exp2() -> np.ndarray:
 def rsqrt() -> np.ndarray:
     """(193,) 2^22 / sqrt(256 j) for j = 64..256, at most 32767."""
     return np.minimum(_round(2.0**22 / np.sqrt(256.0 * np.arange(64, 257))), 32767)
+
+
+def tanh() -> np.ndarray:
+    """(513,) tanh in 1/16319, the unit of a mind's latents, over -8..8."""
+    return _round(WIDE_MAX * np.tanh(_arguments() / 4))
+
+
+def arc() -> np.ndarray:
+    """(92,) arc sine of j/128 in 2^-13 of half a turn."""
+    return _round(np.arcsin(np.arange(92) / 128) / np.pi * (1 << 13))

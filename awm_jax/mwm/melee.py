@@ -24,6 +24,8 @@ NEAR, CLOSE = 20.0, 5.0
 LETHAL, FULL_SHIELD, FULL_STOCKS, ALL_JUMPS, LONG_COMBO = 150.0, 60.0, 4.0, 2.0, 5.0
 MAX_COVERS = 5
 LEDGE_RATING, PLATFORM_RATING = 1.0, 0.6
+OFF_BELOW = -5.0
+"""Game units under which one is off the stage."""
 UNKNOWN = len(ACTION_NAMES)
 """Index of the candidate that does nothing."""
 CANDIDATES = UNKNOWN + 1
@@ -50,7 +52,7 @@ def _within(action: jax.Array, spans: tuple[tuple[int, int], ...]) -> jax.Array:
 
 
 @functools.cache
-def _covers(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def covers(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """By stage id: covers (n, 5, 2) in game units, their ratings (n, 5), half widths (n,)."""
     places = np.full((count, MAX_COVERS, 2), 1e6, np.float32)
     ratings = np.zeros((count, MAX_COVERS), np.float32)
@@ -87,7 +89,7 @@ def observe(cfg: EncodingConfig, floats: jax.Array, ints: jax.Array) -> tuple[ja
         return ints[player * cfg.int_per_player + where.int_index[name]]
 
     me, you = 0, 1
-    places, ratings, edges = (jnp.asarray(a) for a in _covers(cfg.stage_vocab))
+    places, ratings, edges = (jnp.asarray(a) for a in covers(cfg.stage_vocab))
     ground = ints[2 * cfg.int_per_player]
     here = jnp.stack([read(me, "x"), read(me, "y")])
     there = jnp.stack([read(you, "x"), read(you, "y")])
@@ -107,7 +109,7 @@ def observe(cfg: EncodingConfig, floats: jax.Array, ints: jax.Array) -> tuple[ja
     lives = [(jnp.maximum(read(p, "stocks") - 1, 0) + health[p]) / FULL_STOCKS for p in (me, you)]
     gaps = jnp.linalg.norm(places[ground] - here[None], axis=-1) / UNITS_PER_METRE
     best = jnp.argmin(gaps)
-    off = (jnp.abs(here[0]) > edges[ground]) | (here[1] < -5)
+    off = (jnp.abs(here[0]) > edges[ground]) | (here[1] < OFF_BELOW)
     home = -here / jnp.maximum(jnp.linalg.norm(here), 1.0)
     escape = jnp.where(off, home, playing * away / jnp.maximum(jnp.linalg.norm(away), 1.0))
     safe = jnp.maximum(read(me, "invulnerable"), 1 - playing * near)
@@ -157,7 +159,7 @@ def directions(cfg: EncodingConfig, floats: jax.Array) -> tuple[jax.Array, jax.A
 
 
 @functools.cache
-def _recipes() -> np.ndarray:
+def recipes() -> np.ndarray:
     """(13, 13) by candidate: stick x times facing, times side, as it is; y; shoulder; buttons."""
     rows = {
         "move_forward": {"facing": TILT},
@@ -190,7 +192,7 @@ def pad_of(
       facing, side: see `directions`.
       pressed: whether buttons are down in this frame; sticks and trigger stay.
     """
-    row = jnp.asarray(_recipes())[action]
+    row = jnp.asarray(recipes())[action]
     x = row[0] * facing + row[1] * side + row[2]
     sticks = jnp.asarray(neutral_pad()[:4]).at[0].set((x + 1) / 2).at[1].set((row[3] + 1) / 2)
     return jnp.concatenate([sticks, row[4:5], row[5:] * jnp.asarray(pressed, jnp.float32)])

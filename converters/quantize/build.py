@@ -180,7 +180,7 @@ def build_world(
             residual,
         ),
         layers=tuple(layers),
-        final_norm=_norm(tensors["final_norm.weight"], residual, hidden),
+        final_norm=norm(tensors["final_norm.weight"], residual, hidden),
         ctrl_proj=mixed(
             weights["ctrl_proj.weight"],
             tensors["ctrl_proj.bias"],
@@ -285,7 +285,7 @@ def reaching(value: np.ndarray) -> np.ndarray:
     return 2.0 ** np.ceil(np.log2(value)) * 0.9999
 
 
-def _norm(weight: np.ndarray, code_in: float, code_out: float) -> Norm:
+def norm(weight: np.ndarray, code_in: float, code_out: float) -> Norm:
     n = len(weight)
     w, shift = shared_shift(np.sqrt(n) * weight.astype(np.float64) * UNIT_NORM / code_out)
     eps = max(1, int(np.rint(n * RMS_EPS / code_in**2)))
@@ -332,14 +332,14 @@ def _layer(
     gate = y * ACT * 2.0**gate_s
     gated = codes.gated
     layer = Layer(
-        norm=_norm(tensors[f"layers.{i}.norm.weight"], residual, code),
+        norm=norm(tensors[f"layers.{i}.norm.weight"], residual, code),
         in_proj=in_proj,
         conv_w=conv_q,
         conv_bias=integers(conv_bias),
         conv_out=requant(conv_lsb / ACT, conv_bound),
         scan=scan,
         gate_s=integers(gate_s),
-        gated_norm=_norm(tensors[f"{key}.norm.weight"], gate, gated),
+        gated_norm=norm(tensors[f"{key}.norm.weight"], gate, gated),
         out_proj=dense(
             weights[f"{key}.out_proj.weight"],
             np.zeros(arch.d_model),

@@ -88,6 +88,8 @@ def architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
             return _mamba2(shapes)
         if any(key.startswith("trunk.") for key in shapes):
             return _mlp(shapes)
+        if any(key.startswith("latent_update.") for key in shapes):
+            return _mind(shapes)
     except KeyError as error:
         raise AwmError(f"weight {error.args[0]} is missing") from error
     except ValueError as error:
@@ -116,6 +118,11 @@ def _mlp(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     policy = any("analog_head" in key for key in shapes)
     model_type = "policy" if policy else "mlp"
     return {"model_type": model_type, "hidden_dim": hidden_dim, "trunk_dim": trunk_dim}
+
+
+def _mind(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    _, latent_dim = shapes["latent_update.weight_hh"]
+    return {"model_type": "mwm", "latent_dim": latent_dim}
 
 
 def classify(key: str) -> str:

@@ -81,13 +81,13 @@ def pack_world(params: WorldParams, arch: Arch) -> dict[str, np.ndarray]:
       AwmError: the parameters could overflow (`awm_jax.int8.bounds`) or do not fit `arch`.
     """
     bounds.check(params, arch)
-    return _pack(params, world_template(arch))
+    return pack_tree(params, world_template(arch))
 
 
 def pack_policy(params: PolicyParams, arch: PolicyArch) -> dict[str, np.ndarray]:
     """`pack_world` for a policy."""
     bounds.check_policy(params, arch)
-    return _pack(params, policy_template(arch))
+    return pack_tree(params, policy_template(arch))
 
 
 def load_world(cartridge: Cartridge) -> tuple[WorldParams, Arch]:
@@ -112,7 +112,7 @@ def load_world(cartridge: Cartridge) -> tuple[WorldParams, Arch]:
     )
     _check_keys(cartridge, spec)
     weights = world_weights(arch, cartridge.weight)
-    params = _unpack(cartridge.extra, weights, world_template(arch))
+    params = unpack_tree(cartridge.extra, weights, world_template(arch))
     bounds.check(params, arch)
     return jax.tree.map(jnp.asarray, params), arch
 
@@ -127,7 +127,7 @@ def load_policy(cartridge: Cartridge) -> tuple[PolicyParams, PolicyArch]:
     dims = {"hidden_dim": arch.hidden_dim, "trunk_dim": arch.trunk_dim}
     _check_keys(cartridge, Spec("policy", arch.cfg, arch.context_len, dims))
     weights = policy_weights(arch, cartridge.weight)
-    params = _unpack(cartridge.extra, weights, policy_template(arch))
+    params = unpack_tree(cartridge.extra, weights, policy_template(arch))
     bounds.check_policy(params, arch)
     return jax.tree.map(jnp.asarray, params), arch
 
@@ -199,7 +199,7 @@ def _is_weight(name: str, leaf) -> bool:
     return leaf.dtype == jnp.int8 and not name.startswith("inputs.embeddings.")
 
 
-def _pack(params, template) -> dict[str, np.ndarray]:
+def pack_tree(params, template) -> dict[str, np.ndarray]:
     values, extra = _named(params), {}
     for name, want in _named(template).items():
         value = np.asarray(values[name])
@@ -231,7 +231,9 @@ def _check_keys(cartridge: Cartridge, spec: Spec) -> None:
             raise AwmError(f"weight {show(key)} is none of this network's")
 
 
-def _unpack(extra: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], template) -> Any:
+def unpack_tree(
+    extra: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], template
+) -> Any:
     leaves, named = [], _named(template)
     for name, want in named.items():
         value = weights.get(name)

@@ -48,37 +48,39 @@ def world_template(arch: Arch) -> WorldParams:
     """`WorldParams` with a `jax.ShapeDtypeStruct` for each array."""
     d, e, n, heads = arch.d_model, arch.d_inner, arch.d_state, arch.heads
     scan = Scan(
-        decay_m=_i32(heads),
-        decay_s=_i32(heads),
-        drive_m=_i32(heads),
-        drive_s=_i32(heads),
-        b_m=_i32(n),
-        b_s=_i32(),
-        c_m=_i32(n),
-        c_s=_i32(),
+        decay_m=int32_shape(heads),
+        decay_s=int32_shape(heads),
+        drive_m=int32_shape(heads),
+        drive_s=int32_shape(heads),
+        b_m=int32_shape(n),
+        b_s=int32_shape(),
+        c_m=int32_shape(n),
+        c_s=int32_shape(),
         out=_requant(heads),
-        skip_m=_i32(heads),
-        skip_s=_i32(),
+        skip_m=int32_shape(heads),
+        skip_s=int32_shape(),
     )
     layer = Layer(
-        norm=_norm(d),
-        in_proj=_dense(arch.in_proj_rows, d),
+        norm=norm_shapes(d),
+        in_proj=dense_shapes(arch.in_proj_rows, d),
         conv_w=_i8(arch.conv_channels, CONV_WIDTH),
-        conv_bias=_i32(arch.conv_channels),
+        conv_bias=int32_shape(arch.conv_channels),
         conv_out=_requant(arch.conv_channels),
         scan=scan,
-        gate_s=_i32(),
-        gated_norm=_norm(e),
-        out_proj=_dense(d, e),
+        gate_s=int32_shape(),
+        gated_norm=norm_shapes(e),
+        out_proj=dense_shapes(d, e),
     )
     wide, narrow = frame_columns(arch.cfg, arch.variant)
     ctrl_wide, ctrl_narrow = control_columns(arch.cfg)
     return WorldParams(
-        tables=Tables(_i32(ACTIVATION), _i32(ACTIVATION), _i32(EXP2), _i32(RSQRT)),
+        tables=Tables(
+            int32_shape(ACTIVATION), int32_shape(ACTIVATION), int32_shape(EXP2), int32_shape(RSQRT)
+        ),
         inputs=_inputs(arch.cfg, arch.variant),
         frame_proj=_mixed(d, len(wide), len(narrow)),
         layers=(layer,) * arch.n_layers,
-        final_norm=_norm(d),
+        final_norm=norm_shapes(d),
         ctrl_proj=_mixed(d, len(ctrl_wide), len(ctrl_narrow)),
         heads=_heads(arch),
     )
@@ -88,11 +90,11 @@ def policy_template(arch: PolicyArch) -> PolicyParams:
     """`PolicyParams` with a `jax.ShapeDtypeStruct` for each array."""
     wide, narrow = map(len, policy_columns(arch))
     return PolicyParams(
-        sigmoid=_i32(ACTIVATION),
+        sigmoid=int32_shape(ACTIVATION),
         inputs=_inputs(arch.cfg, NO_VARIANT),
         hidden=_mixed(arch.hidden_dim, wide, narrow),
-        trunk=_dense(arch.trunk_dim, arch.hidden_dim),
-        heads=_dense(len(ANALOG) + len(BUTTONS), arch.trunk_dim),
+        trunk=dense_shapes(arch.trunk_dim, arch.hidden_dim),
+        heads=dense_shapes(len(ANALOG) + len(BUTTONS), arch.trunk_dim),
     )
 
 
@@ -106,7 +108,7 @@ def policy_columns(arch: PolicyArch) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return wide, narrow
 
 
-def _i32(*shape: int) -> Any:
+def int32_shape(*shape: int) -> Any:
     return jax.ShapeDtypeStruct(shape, jnp.int32)
 
 
@@ -115,41 +117,41 @@ def _i8(*shape: int) -> Any:
 
 
 def _requant(rows: int) -> Requant:
-    return Requant(a=_i32(rows), m=_i32(rows))
+    return Requant(a=int32_shape(rows), m=int32_shape(rows))
 
 
-def _dense(rows: int, cols: int) -> Dense:
-    return Dense(w=_i8(rows, cols), bias=_i32(rows), out=_requant(rows))
+def dense_shapes(rows: int, cols: int) -> Dense:
+    return Dense(w=_i8(rows, cols), bias=int32_shape(rows), out=_requant(rows))
 
 
 def _mixed(rows: int, wide: int, narrow: int) -> MixedDense:
     return MixedDense(
         w_wide=_i8(rows, wide),
         w_narrow=_i8(rows, narrow),
-        k=_i32(),
-        bias=_i32(rows),
+        k=int32_shape(),
+        bias=int32_shape(rows),
         out=_requant(rows),
     )
 
 
-def _norm(width: int) -> Norm:
-    return Norm(eps=_i32(2), w=_i32(width), shift=_i32())
+def norm_shapes(width: int) -> Norm:
+    return Norm(eps=int32_shape(2), w=int32_shape(width), shift=int32_shape())
 
 
 def _inputs(cfg: EncodingConfig, variant: Variant) -> Inputs:
     features = GEOMETRY_PER_PLAYER * variant.geometry
     tables = player_embeddings(cfg) | {"stage": (cfg.stage_vocab, cfg.stage_embed_dim)}
     return Inputs(
-        column_m=_i32(cfg.continuous_dim),
-        column_s=_i32(cfg.continuous_dim),
-        stick_m=_i32(),
-        stick_s=_i32(),
-        trigger_m=_i32(),
-        trigger_s=_i32(),
-        feature_m=_i32(features),
-        feature_s=_i32(features),
-        levels=_i32(cfg.stage_vocab * variant.geometry, LEVELS + 1),
-        one=_i32(),
+        column_m=int32_shape(cfg.continuous_dim),
+        column_s=int32_shape(cfg.continuous_dim),
+        stick_m=int32_shape(),
+        stick_s=int32_shape(),
+        trigger_m=int32_shape(),
+        trigger_s=int32_shape(),
+        feature_m=int32_shape(features),
+        feature_s=int32_shape(features),
+        levels=int32_shape(cfg.stage_vocab * variant.geometry, LEVELS + 1),
+        one=int32_shape(),
         embeddings={name: _i8(*shape) for name, shape in tables.items()},
     )
 
@@ -161,13 +163,13 @@ def _heads(arch: Arch) -> Heads:
     binary = outputs["binary_logits"]
     logits = 2 * sum(getattr(arch.cfg, f"{name}_vocab") for name in PREDICTED_CATEGORICAL)
     return Heads(
-        hidden=_dense(width, arch.d_model) if arch.variant.head_hidden else None,
+        hidden=dense_shapes(width, arch.d_model) if arch.variant.head_hidden else None,
         numeric_w=_i8(numeric, width),
-        numeric_bias=_i32(numeric),
-        numeric_m=_i32(numeric),
-        numeric_s=_i32(numeric),
-        numeric_l=_i32(numeric),
+        numeric_bias=int32_shape(numeric),
+        numeric_m=int32_shape(numeric),
+        numeric_s=int32_shape(numeric),
+        numeric_l=int32_shape(numeric),
         binary_w=_i8(binary, width),
-        binary_bias=_i32(binary),
-        logits=_dense(logits, width),
+        binary_bias=int32_shape(binary),
+        logits=dense_shapes(logits, width),
     )

@@ -15,7 +15,7 @@ class Entrant:
     """An agent of a run.
 
     Attributes:
-      agent: `noop`, `hold-forward`, `random`, `policy:PATH`, or an agent itself.
+      agent: `noop`, `hold-forward`, `random`, `policy:PATH`, `mwm`, `mwm:PATH`, or an agent itself.
       button_bias: added to a policy's button logits.
     """
 

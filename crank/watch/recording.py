@@ -18,6 +18,7 @@ from awm_jax.errors import AwmError
 from awm_jax.game.stages import stage as stage_of
 from crank.viz import PLAYER_KEYS
 from crank.watch.events import detect, ticker_line
+from crank.watch.minds import read_minds
 from crank.watch.tables import character_label
 
 DEFAULTS: dict[str, float] = {
@@ -56,6 +57,7 @@ class Source:
       meta: the file's own, unchecked.
       proof: the cartridge and context from which it can be computed again; None where it cannot.
       machine: the integer machine's record in the file, unchecked; None where there is none.
+      minds: see `crank.watch.minds`.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Source:
     meta: Mapping[str, Any]
     proof: Mapping[str, str] | None = None
     machine: Mapping[str, Any] | None = None
+    minds: list[dict[str, Any] | None] | None = None
 
 
 def read(path: str | os.PathLike[str]) -> list[Source]:
@@ -108,10 +111,12 @@ def sources(content: Any, name: str) -> list[Source]:
       name: what to call it, where the content does not say.
     """
     found = list(_split(content, name))[:MAX_TRACKS]
-    proof = proof_of(content) if len(found) == 1 else None
+    alone = len(found) == 1
+    proof = proof_of(content) if alone else None
     machine = content["machine"] if proof is not None else None
+    minds = read_minds(content, len(found[0][1])) if alone and found[0][1] else None
     return [
-        Source(label, check_frames(frames, label), meta, proof, machine)
+        Source(label, check_frames(frames, label), meta, proof, machine, minds)
         for label, frames, meta in found
     ]
 
@@ -219,6 +224,7 @@ def track(source: Source) -> dict[str, Any]:
         "events": [e.to_dict() | {"line": ticker_line(e, names)} for e in events],
         "facts": _facts(meta),
         "proof": source.proof,
+        "minds": source.minds,
     }
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import pytest
-from support.int_worlds import FULL, SMALL, arch_of, on_device, policy_of, random_frames, world_of
+from support.int_worlds import (
+    FULL,
+    SMALL,
+    arch_of,
+    mind_of,
+    on_device,
+    policy_of,
+    random_frames,
+    world_of,
+)
 from support.oracle_run import advance
 
 from awm_jax.encoding import EncodingConfig
@@ -69,7 +78,7 @@ def test_no_float_in_a_match_step(recurrent, cfg):
     arch = arch_of(cfg, recurrent=recurrent, n_layers=2, planes=2, variant=EVERY)
     watcher = PolicyArch(cfg, context_len=2, hidden_dim=12, trunk_dim=10)
     world = world_of(1, arch)
-    agents = (policy_of(1, watcher, arch), policy_of(2, watcher, arch, bias=1.0))
+    agents = (policy_of(1, watcher, arch, bias=1.0), mind_of(2, 8, arch))
     words = jnp.asarray(rng.seed_words(1))
 
     def reset_and_step(world, agents, frames, words):

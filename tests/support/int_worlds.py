@@ -17,6 +17,7 @@ import numpy as np
 from awm_jax.encoding import EncodingConfig, columns, player_embeddings
 from awm_jax.int8 import tables
 from awm_jax.int8.frame import UNIT, GameFrame, limits
+from awm_jax.int8.mind import Int8Mind, MindArch, MindParams, Perceptron
 from awm_jax.int8.params import (
     Arch,
     Dense,
@@ -33,6 +34,7 @@ from awm_jax.int8.params import (
     frame_columns,
 )
 from awm_jax.int8.policy import Int8Policy, PolicyArch, PolicyParams
+from awm_jax.int8.senses import ONE, make_senses
 from awm_jax.int8.world import Int8World
 from awm_jax.variant import Variant, stage_levels
 
@@ -277,6 +279,40 @@ def random_policy(seed: int, arch: PolicyArch, saturating: bool = False) -> Poli
         trunk=make.dense(arch.trunk_dim, arch.hidden_dim, 5000, WIDE, 8000),
         heads=make.dense(13, arch.trunk_dim, 5000, WIDE, ACT),
     )
+
+
+def random_mind(seed: int, arch: MindArch, saturating: bool = False) -> MindParams:
+    """Parameters (NumPy arrays) of a mind, within all bounds."""
+    make = _maker(seed, saturating)
+    d = arch.latent_dim
+
+    def perceptron(inputs: int, hidden: int, outputs: int, most: int, target: float) -> Perceptron:
+        return Perceptron(
+            hidden=make.dense(hidden, inputs, most / 2, most, 4000),
+            norm=make.norm(hidden, 6000),
+            beta=make.ints(-3000, 3000, hidden),
+            out=make.dense(outputs, hidden, 5000, WIDE, target),
+        )
+
+    known = make_senses(arch.stages)
+    return MindParams(
+        sigmoid=tables.sigmoid(),
+        tanh=tables.tanh(),
+        senses=known,
+        world=perceptron(16, 20, d, ONE, 5000),
+        own=perceptron(8, 12, d, ONE, 5000),
+        seen=make.dense(3 * d, 2 * d, 5000, WIDE, ACT),
+        kept=make.dense(3 * d, d, 8000, WIDE, ACT),
+        actions=make.ints(-I16 // 8, I16 // 8, (13, 3 * d)),
+        ahead=make.dense(3 * d, d, 8000, WIDE, ACT),
+        affect=perceptron(d, 12, 4, WIDE, 8000),
+        one=make.ints(1 << 10, 1 << 13),
+    )
+
+
+def mind_of(seed: int, latent_dim: int, world: Arch, saturating: bool = False) -> Int8Mind:
+    arch = MindArch(latent_dim, world.cfg.stage_vocab)
+    return Int8Mind(on_device(random_mind(seed, arch, saturating)), world.cfg)
 
 
 def on_device(params: Any) -> Any:

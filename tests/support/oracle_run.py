@@ -12,10 +12,11 @@ import numpy as np
 from awm_jax.game import digest, rng
 from awm_jax.int8.agents import HoldForward, Noop, Random, Recorded
 from awm_jax.int8.frame import GameFrame
+from awm_jax.int8.mind import Int8Mind
 from awm_jax.int8.policy import Int8Policy
 from awm_jax.int8.world import Int8World
 from crank.match import Rules, match_reset, match_step
-from support import oracle
+from support import oracle, oracle_mind
 
 FOREVER = Rules.of(1 << 30, early_ko=False)
 
@@ -68,6 +69,8 @@ def as_oracle_agent(agent: Any, world: Int8World):
         params = jax.tree.map(np.asarray, agent.params)
         arch = agent.arch
         return oracle.Policy(params, arch.cfg, world.cfg, arch.context_len, int(agent.bias))
+    if isinstance(agent, Int8Mind):
+        return oracle_mind.Mind(jax.tree.map(np.asarray, agent.params), agent.cfg)
     if isinstance(agent, Recorded):
         pads, first = np.asarray(agent.pads), world.context_len
         return lambda view, number, player, seed: oracle.i64(

@@ -4,6 +4,7 @@ import { Track, setTables } from "./track.js";
 import { setAttacks } from "./pose.js";
 import { vectorElement } from "./vector.js";
 import { MODES, Scene } from "./scene.js";
+import { Feelings } from "./feelings.js";
 import { Hud, Ticker, make } from "./hud.js";
 import { Deck, Playback } from "./deck.js";
 import { Sound } from "./sound.js";
@@ -128,10 +129,11 @@ class Cabinet {
       const canvas = make("canvas", "stage");
       canvas.setAttribute("role", "img");
       const hud = new Hud();
+      const feelings = new Feelings();
       const label = make("div", "world-name");
-      root.append(canvas, label, hud.root);
+      root.append(canvas, label, feelings.root, hud.root);
       this.field.append(root);
-      this.worlds.push({ root, hud, label, canvas, scene: new Scene(canvas) });
+      this.worlds.push({ root, hud, feelings, label, canvas, scene: new Scene(canvas) });
     }
     tracks.forEach((track, i) => {
       const world = this.worlds[i];
@@ -139,6 +141,7 @@ class Cabinet {
       world.scene.show(track);
       world.scene.named = tracks.length > 1;
       world.hud.show(track);
+      world.feelings.show(track);
       const [a, b] = track.players;
       world.canvas.setAttribute("aria-label", `${a.label} against ${b.label}${track.stage.name ? ` on ${track.stage.name}` : ""}`);
       world.label.textContent = tracks.length > 1 ? `${"AB"[i]}  ${track.name}` : "";
@@ -217,6 +220,7 @@ class Cabinet {
         const shown = world.track.clamp(frame);
         world.scene.draw(shown, mode, { calm, tags: !this.attract });
         if (!this.attract) world.hud.update(world.track, shown, calm);
+        world.feelings.update(shown);
       }
       if (!this.attract) {
         this.ticker.update(this.worlds.map((w) => w.track), frame);

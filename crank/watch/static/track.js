@@ -9,8 +9,8 @@ const DEFAULTS = { shield_strength: 60, stocks: 4, facing: 1, on_ground: 1, acti
 const LIVE_FRAMES = 28800;
 
 export class Track {
-  constructor({ name, mode, stage, players, first = 0, seeds = 0, count = 0, events = [], facts = {}, proof = null }) {
-    Object.assign(this, { name, mode, stage, players, first, seeds, count, facts, proof });
+  constructor({ name, mode, stage, players, first = 0, seeds = 0, count = 0, events = [], facts = {}, proof = null, minds = null }) {
+    Object.assign(this, { name, mode, stage, players, first, seeds, count, facts, proof, minds });
     this.events = events;
     this.confidence = null; // how sure the model was, where somebody computes that
     this.base = 0; // number of the oldest frame that is kept

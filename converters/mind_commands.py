@@ -1,0 +1,70 @@
+"""The command `awm-convert quantize-mind`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from awm_jax.console import one_line, progress
+from awm_jax.errors import AwmError
+from converters.cartridge_commands import FRAMES, Json, Overwrite, Replays
+
+if TYPE_CHECKING:
+    from awm_jax.mwm.training.steps import Steps
+
+
+def quantize_mind(
+    mind: Annotated[str, typer.Argument(metavar="MIND", help="What awm mind train wrote.")],
+    out: Annotated[str, typer.Argument(metavar="OUT_CARTRIDGE", help="A new or empty folder.")],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[REPLAYS]...", help="More replays, after --calibrate."),
+    ] = None,
+    calibrate: Replays = None,
+    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate on, at most.")] = FRAMES,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Make a mind cartridge: the integer twin of a Mental World Model, which plays in cartridges.
+
+    Scales come from real frames (a file or a folder of replays; needs peppi-py: pip install
+    "awm-jax[replay]"). The visual latent is zeros, as everywhere in the arena.
+
+    Example: awm-convert quantize-mind run/mind.safetensors mind --calibrate replays/
+    """
+    replays = [*(calibrate or ()), *(more or ())]
+    if not replays:
+        raise AwmError("give replays to calibrate on: --calibrate FOLDER")
+    if os.path.isdir(out) and os.listdir(out) and not overwrite:
+        raise AwmError(f"{out} is not empty; choose another folder or pass --overwrite")
+    with progress("calibrating"):
+        from converters.cartridge import save_cartridge
+        from converters.mwm import load_mwm
+        from converters.quantize.mind import quantise_mind
+        from converters.source import naming
+
+        loaded = load_mwm(mind)
+        origin = {"frames": frames, "from": "replays"}
+        with naming(mind):
+            cartridge = quantise_mind(loaded, _watched(replays, frames), origin)
+    save_cartridge(cartridge, out, overwrite=overwrite)
+    if as_json:
+        sys.stdout.write(json.dumps({"output": out, "hash": cartridge.hash}) + "\n")
+        return
+    width = cartridge.manifest["architecture"]["latent_dim"]
+    print(f"mind cartridge, latent {width}, {cartridge.hash}\nwritten to {one_line(out)}")
+
+
+def _watched(replays: list[str], frames: int) -> Iterator[Steps]:
+    from awm_jax.encoding import EncodingConfig
+    from awm_jax.mwm.training.replays import both_sides
+    from converters.quantize.calibration import find_replays, real_sequences
+
+    cfg = EncodingConfig()
+    for game in real_sequences(find_replays(replays), cfg, frames):
+        yield from both_sides(cfg, *game)
