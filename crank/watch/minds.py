@@ -36,12 +36,12 @@ def _mind(mind: Any, player: int, frames: int) -> dict[str, Any]:
             raise AwmError(f"{where}: {key} is no frame")
     found = {"first": mind["first"], "period": mind["period"]}
     most = -(-(frames - found["first"]) // found["period"])
+    count: int | None = None
     for name in FEELINGS:
         row = mind.get(name)
-        rows = found.get(FEELINGS[0], row)
-        if not isinstance(row, list) or not 0 < len(row) <= most or len(row) != len(rows):
+        if not isinstance(row, list) or not 0 < len(row) <= most or len(row) != (count or len(row)):
             raise AwmError(f"{where}: {name} has not a number for each decision")
         if not all(type(v) in (int, float) and math.isfinite(v) for v in row):
             raise AwmError(f"{where}: {name} holds what is no number")
-        found[name] = row
+        found[name], count = row, len(row)
     return found
