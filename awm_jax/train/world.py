@@ -116,9 +116,9 @@ PRESETS: dict[str, WorldConfig] = {
     "small": WorldConfig(),
     "rounded": WorldConfig(
         rounded=True,
-        free=FreeConfig(share=0.45, weight=0.15),
+        free=FreeConfig(share=0.4, weight=0.15),
         loss=LossConfig(action=3.0),
-        train=TrainConfig(steps=22_000, rate=8e-4, warmup=300, judge_every=2000),
+        train=TrainConfig(steps=15_000, rate=5e-4, warmup=300, judge_every=2000),
     ),
     "production": WorldConfig(
         d_model=384,
