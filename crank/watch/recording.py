@@ -111,14 +111,13 @@ def sources(content: Any, name: str) -> list[Source]:
       name: what to call it, where the content does not say.
     """
     found = list(_split(content, name))[:MAX_TRACKS]
-    alone = len(found) == 1
-    proof = proof_of(content) if alone else None
+    checked = [Source(label, check_frames(frames, label), meta) for label, frames, meta in found]
+    if len(checked) != 1:
+        return checked
+    only, proof = checked[0], proof_of(content)
     machine = content["machine"] if proof is not None else None
-    minds = read_minds(content, len(found[0][1])) if alone and found[0][1] else None
-    return [
-        Source(label, check_frames(frames, label), meta, proof, machine, minds)
-        for label, frames, meta in found
-    ]
+    minds = read_minds(content, len(only.frames))
+    return [dataclasses.replace(only, proof=proof, machine=machine, minds=minds)]
 
 
 def proof_of(content: Any) -> dict[str, str] | None:

@@ -17,13 +17,15 @@ from awm_jax.int8.agents import Noop
 from awm_jax.int8.frame import UNIT
 from awm_jax.mwm.melee import CANDIDATES
 from awm_jax.mwm.training.practice import Seen, practise, steps_of_matches
+from awm_jax.variant import Variant
 from crank.cli import PROG, app
 
-ARCH = arch_of(FULL, context_len=2)
+CFG = FULL.replace(state_age_embed_vocab=140)
+ARCH = arch_of(CFG, context_len=2, variant=Variant(game_rules=True))  # where stocks last
 
 
 def begin(world: Any, count: int, rng: np.random.Generator) -> Any:
-    frames = random_frames(int(rng.integers(100)), FULL, 2 * count)
+    frames = random_frames(int(rng.integers(100)), CFG, 2 * count)
     return on_device(
         type(frames)(*(v.reshape(count, 2, *v.shape[1:]) for v in vars(frames).values()))
     )
