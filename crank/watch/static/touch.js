@@ -2,7 +2,7 @@
 
 import { make } from "./hud.js";
 
-const LEAN = 80;
+const FULL_TILT = 80;
 const LOOSE = 0.22; // of the stick's way, in which it stays neutral
 const KEYS_OF_GLASS = [["z", "Grab"], ["r", "Shield"], ["x", "Jump"], ["c", "Smash"], ["b", "Special"], ["a", "Attack"]];
 
@@ -55,7 +55,7 @@ export class TouchPad {
 
   push(x, y) {
     this.nub.style.transform = `translate(${(x * 60).toFixed(0)}%, ${(-y * 60).toFixed(0)}%)`;
-    this.stick = Math.hypot(x, y) < LOOSE ? [0, 0] : [Math.round(x * LEAN), Math.round(y * LEAN)];
+    this.stick = Math.hypot(x, y) < LOOSE ? [0, 0] : [Math.round(x * FULL_TILT), Math.round(y * FULL_TILT)];
   }
 
   // The names of the buttons that are down; "c" turns the stick into the C-stick.
