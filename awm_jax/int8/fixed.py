@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-I16_MAX = 32767
-WIDE_MAX = 127 * 128 + 63
+from awm_jax import codes
+
+I16_MAX, WIDE_MAX = codes.SHORT_MAX, codes.WIDE_MAX
 
 
 def i32(value) -> jax.Array:

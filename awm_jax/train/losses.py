@@ -31,8 +31,8 @@ Outputs = dict[str, jax.Array]
 
 ROUNDING: dict[str, float] = {name: 0.05 for name in VELOCITY}
 ROUNDING |= {"speed_attack_x": 0.005, "speed_attack_y": 0.005, "speed_ground_x": 0.01}
-"""c of each column; 0.1 where none is given. Knockback is exactly 0 most of the time: the little
-that c lets pass adds up."""
+"""c of each column; 0.1 where none is given. Knockback and the speed on the ground are exactly 0
+most of the time: the little that c lets pass adds up."""
 IMPORTANCE = {"speed_attack_x": 4.0}
 """Of columns that count more than once in their part."""
 LIGHT = ("position", "speed", "shield", "combo_count")
