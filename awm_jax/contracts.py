@@ -7,18 +7,18 @@ same executable.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Generic, Protocol, TypeVar
 
 import jax
+
+from awm_jax.pytree import pytree
 
 Context = TypeVar("Context")
 ContextOut = TypeVar("ContextOut", covariant=True)
 ContextIn = TypeVar("ContextIn", contravariant=True)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class View(Generic[Context]):
     """What an agent sees before a frame, from its own side.
 

@@ -5,8 +5,6 @@ A pad is (13,) float32 in the order of `awm_jax.encoding.CONTROLLER`. Source: ma
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +25,7 @@ from awm_jax.fp32.network import Network
 from awm_jax.fp32.policy import PolicyMLP
 from awm_jax.game import rng
 from awm_jax.game.frames import Frames, neutral_pad
+from awm_jax.pytree import pytree, static
 from crank.mind import mind_agent
 
 RANDOM_PRESS_ABOVE = 0.9
@@ -34,8 +33,7 @@ HOLD_PERIOD, HOLD_PRESSED = 10, 3
 REFERENCE_BUTTON_BIAS = 4.0
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Draws:
     """Where an agent's randomness comes from: seed (2,) uint32 and its player () uint32."""
 
@@ -52,8 +50,7 @@ class _Seeded:
         return Draws(jnp.asarray(seed, jnp.uint32), jnp.uint32(player))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Noop(_Seeded):
     """Sticks neutral, nothing pressed."""
 
@@ -61,8 +58,7 @@ class Noop(_Seeded):
         return state, jnp.asarray(neutral_pad())
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class HoldForward(_Seeded):
     """Main stick right, whichever way the player faces (M18); A in three of ten frames."""
 
@@ -72,8 +68,7 @@ class HoldForward(_Seeded):
         return state, pad.at[CONTROLLER.index("button_a")].set(pressed)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Random(_Seeded):
     """Analog values uniform in [0, 1), each button pressed in a tenth of the frames."""
 
@@ -83,8 +78,7 @@ class Random(_Seeded):
         return state, jnp.concatenate([analog, (buttons > RANDOM_PRESS_ABOVE).astype(draws.dtype)])
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Recorded:
     """Plays pads (T, 13) one after the other, the last one for ever."""
 
@@ -98,8 +92,7 @@ class Recorded:
         return state + 1, self.pads[jnp.minimum(state, last)]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Policy(_Seeded):
     """A behaviour-cloned policy: analog values as predicted, buttons Bernoulli(sigmoid(logit)).
 
@@ -111,8 +104,8 @@ class Policy(_Seeded):
 
     network: Network
     button_bias: jax.Array
-    float_columns: tuple[int, ...] = dataclasses.field(metadata={"static": True})
-    int_columns: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    float_columns: tuple[int, ...] = static()
+    int_columns: tuple[int, ...] = static()
 
     @classmethod
     def of(cls, model: PolicyMLP, world: EncodingConfig, context_len: int, bias: float) -> Policy:

@@ -24,6 +24,7 @@ from awm_jax.game.decode import decode
 from awm_jax.game.frames import neutral_pad
 from awm_jax.int8.frame import GameFrame, pads_from_floats, to_floats
 from awm_jax.int8.frame import decode as decode_integers
+from awm_jax.pytree import pytree
 from crank.match import MatchState, Outcome, Rules, match_reset, match_step
 from crank.playing import prepare
 
@@ -40,8 +41,7 @@ FAR = float(1 << 14)
 Observation = dict[str, np.ndarray]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Given:
     """An agent that plays the pad which lies in its state."""
 

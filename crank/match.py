@@ -18,6 +18,7 @@ from awm_jax.errors import AwmError
 from awm_jax.fp32.world import Fp32World
 from awm_jax.game import digest as digests
 from awm_jax.game import rng
+from awm_jax.pytree import pytree
 
 
 class Outcome(enum.IntEnum):
@@ -50,8 +51,7 @@ _SENTENCES = {
 }
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Rules:
     """Attributes:
     max_frames: () int32 frames to generate, seeds not counted.
@@ -68,8 +68,7 @@ class Rules:
         return cls(jnp.int32(max_frames), jnp.bool_(early_ko))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class MatchState:
     """Attributes:
     world: the world's state.

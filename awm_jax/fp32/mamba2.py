@@ -6,8 +6,6 @@ channels, H = E / headdim heads of P = headdim channels, N = d_state.
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -19,6 +17,7 @@ from awm_jax.fp32.features import geometry, put_controls
 from awm_jax.fp32.layers import FrameEncoder, Heads, RMSNorm, broadcast_last, linear, uniform
 from awm_jax.fp32.ssd import ssd_chunked, ssd_sequential
 from awm_jax.game.frames import controllers
+from awm_jax.pytree import pytree
 from awm_jax.variant import Variant
 
 CONV_WIDTH = 4
@@ -28,8 +27,7 @@ DEFAULT_CHUNK = 64
 Outputs = dict[str, jax.Array]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Mamba2State:
     """What a recurrence carries from frame to frame.
 
@@ -42,8 +40,7 @@ class Mamba2State:
     conv: tuple[jax.Array, ...]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Projected:
     """What a network computes of single frames, whatever came before them.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
 from flax import nnx
 
 from awm_jax.encoding import EncodingConfig
+from awm_jax.pytree import pytree, static
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Network:
     """Parameters as leaves, structure as hashable static data.
 
@@ -20,10 +19,10 @@ class Network:
     """
 
     params: tuple[jax.Array, ...]
-    treedef: Any = dataclasses.field(metadata={"static": True})
-    graphdef: Any = dataclasses.field(metadata={"static": True})
-    cfg: EncodingConfig = dataclasses.field(metadata={"static": True})
-    context_len: int = dataclasses.field(metadata={"static": True})
+    treedef: Any = static()
+    graphdef: Any = static()
+    cfg: EncodingConfig = static()
+    context_len: int = static()
 
     @classmethod
     def of(cls, model: Any) -> Network:

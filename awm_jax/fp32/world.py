@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -15,10 +13,10 @@ from awm_jax.fp32.network import Network
 from awm_jax.fp32.policy import swap_players
 from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import knocked_out, match_transition
+from awm_jax.pytree import pytree, static
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Fp32State:
     """Attributes:
     frames: the last K frames, (K, F) and (K, I).
@@ -30,8 +28,7 @@ class Fp32State:
     seen: Mamba2State | Projected | None
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Fp32World:
     """Fills `awm_jax.contracts.World` with a float network.
 
@@ -41,7 +38,7 @@ class Fp32World:
     """
 
     network: Network
-    recurrent: bool = dataclasses.field(metadata={"static": True})
+    recurrent: bool = static()
 
     @property
     def cfg(self) -> EncodingConfig:

@@ -5,7 +5,6 @@ Source: match.md sections 1.1 and 1.2, networks.md section 1.4.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from awm_jax.encoding import ANALOG, ANALOG_THRESHOLD, CONTROLLER, STICKS, EncodingConfig, columns
+from awm_jax.pytree import pytree
 
 SEED_X = (-30.0, 30.0)
 SEED_FACING = (1.0, 0.0)
@@ -20,8 +20,7 @@ SEED_SHIELD, SEED_STOCKS, SEED_JUMPS, SEED_GROUND = 60.0, 4.0, 2, 1
 NOISE_Y = 0.1
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Frames:
     """Encoded frames.
 

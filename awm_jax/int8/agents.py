@@ -9,7 +9,7 @@ from awm_jax.contracts import View
 from awm_jax.encoding import BUTTONS
 from awm_jax.game import rng
 from awm_jax.int8.frame import BUTTON_BITS, STICK_MAX, GameFrame
-from awm_jax.int8.params import pytree
+from awm_jax.pytree import pytree
 
 PRESS_FROM = 58982  # of 65536: nine tenths of the frames a button is up
 HOLD_PERIOD, HOLD_PRESSED = 10, 3

@@ -22,8 +22,9 @@ from awm_jax.int8 import frame as frames
 from awm_jax.int8.frame import GameFrame
 from awm_jax.int8.mamba2 import TrunkState, initial_state
 from awm_jax.int8.native.image import pack
-from awm_jax.int8.params import Arch, WorldParams, pytree, static
+from awm_jax.int8.params import Arch, WorldParams
 from awm_jax.int8.world import Int8State, Int8World
+from awm_jax.pytree import pytree, static
 
 Engine = Literal["auto", "xla", "native"]
 LIBRARY = Path(__file__).parent / "native" / "kernel.so"

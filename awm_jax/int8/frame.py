@@ -30,7 +30,8 @@ from awm_jax.game.frames import (
 )
 from awm_jax.game.transition import CLAMPS, KO_BELOW
 from awm_jax.int8.fixed import WIDE_MAX, clamp, mulshift, rsh
-from awm_jax.int8.params import Array, Inputs, pytree
+from awm_jax.int8.params import Array, Inputs
+from awm_jax.pytree import pytree
 from awm_jax.variant import EDGE_REACH, HEIGHT_REACH, LEVELS, RIVAL_REACH
 
 UNIT_BITS = 16

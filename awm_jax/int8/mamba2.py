@@ -9,7 +9,8 @@ from jax import lax
 from awm_jax.fp32.mamba2 import CONV_WIDTH
 from awm_jax.int8 import fixed
 from awm_jax.int8.fixed import clamp, clamp16, requant, rsh
-from awm_jax.int8.params import Arch, Layer, MixedDense, Tables, WorldParams, pytree
+from awm_jax.int8.params import Arch, Layer, MixedDense, Tables, WorldParams
+from awm_jax.pytree import pytree
 
 B_MAX = 2047
 DRIVE_ROOM = 32767 // B_MAX

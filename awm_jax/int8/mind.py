@@ -20,10 +20,11 @@ from awm_jax.encoding import ANALOG, CONTROLLER, EncodingConfig
 from awm_jax.int8 import fixed, senses
 from awm_jax.int8.agents import assemble_pad
 from awm_jax.int8.frame import STICK_MAX, GameFrame
-from awm_jax.int8.params import Array, Dense, Norm, pytree, static
+from awm_jax.int8.params import Array, Dense, Norm
 from awm_jax.int8.senses import Senses
 from awm_jax.mwm.features import AFFECT_NAMES
 from awm_jax.mwm.melee import PERIOD, PRESSED, UNKNOWN, recipes
+from awm_jax.pytree import pytree, static
 
 TANH_FINER = 2
 THREAT, VALUE = AFFECT_NAMES.index("threat"), AFFECT_NAMES.index("value_estimate")

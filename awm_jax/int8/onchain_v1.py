@@ -19,6 +19,7 @@ from jax import lax
 from awm_jax.errors import AwmError
 from awm_jax.int8 import ops
 from awm_jax.int8.ops import ArrayLike, Luts, as_array, clamp8
+from awm_jax.pytree import pytree
 
 NORM_WEIGHT_SCALE = 256
 GATE_SHIFT = 7
@@ -27,8 +28,7 @@ SHARDS_READ = 2
 _NARROW_INTS = tuple(jnp.dtype(t) for t in ("int8", "uint8", "int16", "uint16", "int32"))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class LayerWeights:
     """Weights of one layer, or of L layers with a leading axis [L] on every array."""
 
@@ -48,8 +48,7 @@ class LayerWeights:
     """(d_model,) uint16, in 1/65536."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class HiddenState:
     """What is carried from frame to frame."""
 
@@ -57,8 +56,7 @@ class HiddenState:
     """(num_layers, d_inner, d_state) int8."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class LayerStep:
     """Every value of one layer's step, in the order of its computation."""
 
@@ -88,8 +86,7 @@ class LayerStep:
     """(d_model,) int8: the residual stream after the layer."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class PlayerState:
     """The 17 fields of both players, each (2,) of an integer type of at most 32 bits.
 
@@ -116,8 +113,7 @@ class PlayerState:
     character: ArrayLike
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class ControllerInput:
     """The eight fields of both controllers, each (2,) of an integer type of at most 32 bits."""
 

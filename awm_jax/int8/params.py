@@ -7,27 +7,16 @@ Each field is defined in docs/integer-spec.md section 4; a cartridge holds their
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, dataclass_transform
-
-import jax
+from typing import Any
 
 from awm_jax.encoding import ANALOG, CONTROLLER, EncodingConfig, columns
 from awm_jax.fp32.mamba2 import EXPAND
 from awm_jax.int8.fixed import WIDE_MAX
+from awm_jax.pytree import pytree
 from awm_jax.variant import Variant
 
 NO_VARIANT = Variant()
 Array = Any  # a jax.Array, or an np.ndarray before it is put on a device
-
-
-@dataclass_transform(frozen_default=True)
-def pytree(cls):
-    """A frozen dataclass registered with JAX; fields with `static()` are structure."""
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
-
-
-def static():
-    return dataclasses.field(metadata={"static": True})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,8 @@ from awm_jax.int8 import fixed
 from awm_jax.int8.agents import AgentState, Seeded, assemble_pad
 from awm_jax.int8.frame import STICK_MAX, GameFrame, frame_codes
 from awm_jax.int8.mamba2 import mixed
-from awm_jax.int8.params import Dense, Inputs, MixedDense, pytree, static
+from awm_jax.int8.params import Dense, Inputs, MixedDense
+from awm_jax.pytree import pytree, static
 
 SIGMOID_BITS = 15
 

@@ -17,7 +17,7 @@ from awm_jax.encoding import EncodingConfig, columns
 from awm_jax.int8 import fixed, tables
 from awm_jax.int8.fixed import clamp, rsh
 from awm_jax.int8.frame import UNIT, UNIT_BITS, GameFrame
-from awm_jax.int8.params import Array, pytree
+from awm_jax.int8.params import Array
 from awm_jax.mwm.features import GWM, GWM_UNITS, RANGE
 from awm_jax.mwm.melee import (
     ALL_JUMPS,
@@ -34,6 +34,7 @@ from awm_jax.mwm.melee import (
     UNITS_PER_METRE,
     covers,
 )
+from awm_jax.pytree import pytree
 
 ONE_BITS, LENGTH_BITS = 13, 5
 ONE, LENGTH = 1 << ONE_BITS, 1 << LENGTH_BITS

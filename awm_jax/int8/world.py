@@ -13,7 +13,8 @@ from awm_jax.int8 import frame as frames
 from awm_jax.int8.fixed import WIDE_MAX, clamp, mulshift, product, product_wide, requant, split_wide
 from awm_jax.int8.frame import GameFrame
 from awm_jax.int8.mamba2 import TrunkState, initial_state, mixed, trunk_step
-from awm_jax.int8.params import Arch, WorldParams, pytree, static
+from awm_jax.int8.params import Arch, WorldParams
+from awm_jax.pytree import pytree, static
 
 LEAST_HIT = round(rules.LEAST_HIT * frames.UNIT)
 # One frame moves nothing by more than this, in 2^-16 units; keeps every sum inside 32 bits.

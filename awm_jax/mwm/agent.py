@@ -24,10 +24,10 @@ from awm_jax.mwm.melee import (
 from awm_jax.mwm.network import MentalWorldModelModule, Mind
 from awm_jax.mwm.slices import squash_affect
 from awm_jax.mwm.update import surprise
+from awm_jax.pytree import pytree, static
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class MindState:
     """Attributes:
     latent: (D,). imagined: (D,) what it expected of the next decision's latent.
@@ -44,8 +44,7 @@ class MindState:
     surprise: jax.Array
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class MindAgent:
     """Fills `awm_jax.contracts.Agent` for worlds of float frames.
 
@@ -53,7 +52,7 @@ class MindAgent:
     """
 
     mind: Mind
-    cfg: EncodingConfig = dataclasses.field(metadata={"static": True})
+    cfg: EncodingConfig = static()
 
     @classmethod
     def of(cls, model: MentalWorldModelModule | Mind, cfg: EncodingConfig) -> MindAgent:

@@ -15,6 +15,7 @@ from flax import nnx
 
 from awm_jax.fp32.layers import broadcast_last, linear, uniform
 from awm_jax.mwm.features import ACTION_DIM, AFFECT_DIM, GWM_DIM, IWM_DIM, SELF_DIM
+from awm_jax.pytree import pytree, static
 
 LAYER_NORM_EPS = 1e-5
 DROPOUT = 0.1
@@ -182,17 +183,16 @@ class MentalWorldModelModule(nnx.Module):
         return counts | {"total": sum(counts.values())}
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Mind:
     """The network as a plain pytree, an argument of jitted functions: parameters are leaves."""
 
     params: tuple[jax.Array, ...]
-    treedef: Any = dataclasses.field(metadata={"static": True})
-    graphdef: Any = dataclasses.field(metadata={"static": True})
-    latent_dim: int = dataclasses.field(metadata={"static": True})
-    iwm_dim: int = dataclasses.field(metadata={"static": True})
-    scaled: bool = dataclasses.field(metadata={"static": True})
+    treedef: Any = static()
+    graphdef: Any = static()
+    latent_dim: int = static()
+    iwm_dim: int = static()
+    scaled: bool = static()
 
     @classmethod
     def of(cls, model: MentalWorldModelModule | Mind) -> Mind:

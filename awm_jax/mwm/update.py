@@ -5,7 +5,6 @@ Bad input raises; the old state is never returned as if it had been updated (W6)
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from awm_jax.mwm.slices import (
     decode_self_slice,
     decode_world_slice,
 )
+from awm_jax.pytree import pytree
 
 if TYPE_CHECKING:
     from awm_jax.mwm.types import MentalWorldModelState
@@ -177,8 +177,7 @@ def _slices(decoded: Decoded, scaled: bool, own: str) -> dict[str, Any]:
     }
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Beings:
     """Many minds as arrays, for `jit` and `vmap`.
 

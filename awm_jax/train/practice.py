@@ -29,6 +29,7 @@ from awm_jax.fp32.world import Fp32World
 from awm_jax.game.frames import Frames, seed_frames
 from awm_jax.game.rules import WAITING
 from awm_jax.game.stages import STAGES, stage
+from awm_jax.pytree import pytree
 from awm_jax.train.export import write_checkpoint
 from awm_jax.train.losses import robust
 from awm_jax.train.trainer import Metrics, Params, TrainConfig
@@ -102,8 +103,7 @@ class Critic(nnx.Module):
         return self.last(jax.nn.relu(self.second(x)))[..., 0]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Playing:
     """Matches under way.
 
@@ -118,8 +118,7 @@ class Playing:
     key: jax.Array
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Played:
     """What happened in the frames of a step, (T, M, ...).
 

@@ -26,6 +26,7 @@ import numpy as np
 from awm_jax.compiler import PLAIN_PRODUCTS
 from awm_jax.errors import AwmError
 from awm_jax.files import write_atomically
+from awm_jax.pytree import pytree
 
 CONFIG, CHECKPOINT, METRICS, CURVES = (
     "config.json",
@@ -121,8 +122,7 @@ def _matrices(params: Params) -> tuple[bool, ...]:
     return tuple(p.ndim > 1 for p in params)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Run:
     """All that a step changes, save the place in the data."""
 

@@ -27,6 +27,7 @@ from awm_jax.int8 import fixed
 from awm_jax.int8.frame import UNIT, GameFrame, frame_codes, from_floats, pads_to_floats
 from awm_jax.int8.mamba2 import initial_state, layer_step, mixed
 from awm_jax.int8.world import Int8State, Int8World
+from awm_jax.pytree import pytree
 
 HORIZONS = (1, 5, 10, 20)
 STARTS = 16
@@ -35,8 +36,7 @@ TAP_FRAMES = 256
 Sequences = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Decoded:
     """Frames in game units: cont (*t, 2, cd) float64, binary (*t, 2, bd), ints (*t, 2, ip)."""
 

@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 
 from awm_jax.contracts import World
 from awm_jax.game import rng
+from awm_jax.pytree import pytree
 from crank.match import Agents, MatchState, Outcome, Rules, match_reset, match_step
 
 AXIS = "slots"
@@ -29,8 +30,7 @@ SHRINK, LEAST = 4, 8
 as many as fill the native kernel's products."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Slots:
     """All with a leading axis of B.
 
@@ -44,8 +44,7 @@ class Slots:
     last: Any
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Seen:
     """What the host reads after a call, (B, ...) each.
 

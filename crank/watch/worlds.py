@@ -21,6 +21,7 @@ from awm_jax.game.decode import decode, stages
 from awm_jax.game.frames import controllers
 from awm_jax.int8.frame import GameFrame, pads_from_floats, pads_to_floats
 from awm_jax.int8.frame import decode as decode_integers
+from awm_jax.pytree import pytree
 from crank import viz
 from crank.match import MAX_FRAMES, Outcome, Rules, compiled_reset, compiled_step, warm_up
 from crank.playing import Setup, prepare
@@ -76,8 +77,7 @@ class Show:
         self.stage.frame(self.last, pad_bytes(pads_of(self.cfg, frame)))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Given:
     """An agent that plays the controller which its state was set to.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import signal
 
@@ -17,6 +16,7 @@ from awm_jax.fp32.world import Fp32World
 from awm_jax.game import rng
 from awm_jax.game.frames import Frames, control_features, controllers, seed_frames
 from awm_jax.game.transition import match_transition
+from awm_jax.pytree import pytree
 from crank import match
 from crank.agents import HoldForward, Noop, Random, Recorded
 from crank.match import Outcome, Rules
@@ -24,8 +24,7 @@ from crank.match import Outcome, Rules
 AGENTS = (Random(), HoldForward())
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Clock:
     """A world whose frame is its number, and whose events happen by a timetable."""
 

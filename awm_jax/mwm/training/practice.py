@@ -23,7 +23,6 @@ from awm_jax.game.stages import STAGES
 from awm_jax.int8 import senses
 from awm_jax.int8.frame import UNIT, GameFrame, from_floats
 from awm_jax.int8.mind import pad_of
-from awm_jax.int8.params import pytree, static
 from awm_jax.int8.senses import ONE, Senses
 from awm_jax.mwm.features import GWM_UNITS
 from awm_jax.mwm.melee import CANDIDATES, PERIOD, PRESSED, action_features
@@ -31,6 +30,7 @@ from awm_jax.mwm.network import Mind
 from awm_jax.mwm.slices import squash_affect
 from awm_jax.mwm.training.replays import joined, rewards
 from awm_jax.mwm.training.steps import Steps, affect_targets
+from awm_jax.pytree import pytree, static
 
 FIGHTERS = (1, 2, 18, 22)
 """Fox, Captain Falcon, Marth, Falco."""
