@@ -9,12 +9,16 @@ frames, 2,270 stocks), where action 4 goes on in place of `GONE`.
 from __future__ import annotations
 
 import functools
+from importlib import resources
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from awm_jax.game.stages import stage
+
+STANDING, FALLING = 14, 29
+"""What follows an action that has lasted its `longest`, on the ground and in the air."""
 
 GONE = 5
 """The end of action 4, which takes 176 frames in all: more than a world's state_age counts. No
@@ -67,22 +71,49 @@ def birth_places(stages: int) -> np.ndarray:
     return _frozen([BIRTH_PLACES.get(number, OTHER_BIRTH_PLACE) for number in range(stages)])
 
 
+@functools.cache
+def longest() -> np.ndarray:
+    """(actions,) int32 frames for which a recorded game had an action last at most; 0 without end.
+
+    `python -m awm_jax.train.longest` made the file, and leaves out what is rare or outlasts
+    state_age.
+    """
+    text = resources.files(__package__).joinpath("longest.csv").read_text()
+    rows = np.array([line.split(",") for line in text.splitlines()[1:]], np.int32)
+    frames = np.zeros(rows[:, 0].max() + 1, np.int32)
+    frames[rows[:, 0]] = rows[:, 1]
+    frames.flags.writeable = False
+    return frames
+
+
+def lasts_too_long(action: jax.Array, age: jax.Array) -> jax.Array:
+    """Whether no recorded game has a frame more of an action that has been on for `age` frames."""
+    most = jnp.asarray(longest())
+    end = jnp.where(action < most.size, most[jnp.minimum(action, most.size - 1)], 0)
+    return (end > 0) & (age + 1 >= end)
+
+
 def is_still(action: jax.Array) -> jax.Array:
     """Whether a player stays where it is."""
     return (action >= BEYOND_BOTTOM) & (action <= BEYOND_RIGHT) | (action == GONE)
 
 
-def next_action(said: jax.Array, old: jax.Array, age: jax.Array, beyond: jax.Array) -> jax.Array:
+def next_action(
+    said: jax.Array, old: jax.Array, age: jax.Array, stood: jax.Array, beyond: jax.Array
+) -> jax.Array:
     """The action of the new frame, (*b,) int32 like `said`.
 
     Args:
       said: what the network chose.
       old, age: the action before, and for how many frames it has been on.
+      stood: (*b,) bool, whether the player was on the ground before.
       beyond: (*b, 4) bool, whether the new place lies beyond each of `lines`.
     """
     bottom, left, right, high = jnp.unstack(beyond, axis=-1)
     up = high & functools.reduce(jnp.logical_or, [said == a for a in UPWARDS])
     alive = jnp.where((said > REBIRTH) | up, said, old)
+    done = (alive == old) & lasts_too_long(old, age)
+    alive = jnp.where(done, jnp.where(stood, STANDING, FALLING), alive)
     alive = jnp.where(right, BEYOND_RIGHT, alive)
     alive = jnp.where(left, BEYOND_LEFT, alive)
     alive = jnp.where(bottom, BEYOND_BOTTOM, alive)

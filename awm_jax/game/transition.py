@@ -116,7 +116,8 @@ def _ruled(cfg, old, new, before, said, stage):
     low, left, right, top = jnp.unstack(lines, axis=-1)
     beyond = jnp.stack([y < low, x < left, x > right, y > top], axis=-1)
     was, age = (before[..., where.int_index[name]] for name in ("action", "state_age"))
-    action = rules.next_action(said, was, age, beyond)
+    stood = old[..., where["on_ground"]] > 0.5
+    action = rules.next_action(said, was, age, stood, beyond)
 
     for name in rules.COUNTERS:
         if name in where.index:

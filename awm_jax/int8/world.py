@@ -185,7 +185,8 @@ class Int8World:
             jnp.asarray(in_units(rules.lines(cfg.stage_vocab)))[last.stage]
         )
         beyond = jnp.stack([y < low, x < left, x > right, y > top], axis=-1)
-        action = rules.next_action(said, was, age, beyond)
+        stood = last.binary[:, where["on_ground"] - cfg.continuous_dim] > 0
+        action = rules.next_action(said, was, age, stood, beyond)
 
         still = rules.is_still(action) & rules.is_still(was)
         for name in ("x", "y"):

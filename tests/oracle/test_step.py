@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import oracle
@@ -12,6 +15,7 @@ from awm_jax.errors import AwmError
 from awm_jax.game import rules
 from awm_jax.game.stages import STAGES
 from awm_jax.int8.frame import RECORD_FIELDS, knocked_out, record
+from awm_jax.int8.world import Int8World
 from awm_jax.variant import Variant
 
 THRESHOLDS = SMALL.replace(ctrl_threshold_features=True)
@@ -127,6 +131,44 @@ def test_lives_by_the_games_rules(start):
         assert (made.cont[:, :, y][first] == round(135.1 * oracle.UNIT)).all()
         fell, born = fell + (lost > 0).sum(), born + first.sum()
     assert born and (fell or start == 12)
+
+
+@pytest.mark.parametrize("stands", [0, 1])
+def test_actions_end_where_recorded_games_end_them(stands):
+    """In a world that always says "the same again", in the air and on the ground."""
+    cfg = AGED.replace(action_vocab=400)
+    arch = arch_of(cfg, context_len=1, variant=Variant(game_rules=True))
+    world, seen = world_of(1, arch), set()
+    place = [cfg.action_vocab * player for player in (0, 1)]
+    for action, end in ((236, 49), (14, 0), (399, 0), (359, 143)):
+        assert oracle.ENDS.get(action, 0) == end
+        logits = world.params.heads.logits
+        bias = np.zeros(logits.bias.shape, np.int32)
+        bias[[first + action for first in place]] = 1 << 20
+        logits = dataclasses.replace(logits, w=logits.w * 0, bias=jnp.asarray(bias))
+        heads = dataclasses.replace(
+            world.params.heads,
+            logits=logits,
+            binary_w=world.params.heads.binary_w * 0,
+            binary_bias=jnp.full_like(world.params.heads.binary_bias, 2 * stands - 1),
+        )
+        params = dataclasses.replace(world.params, heads=heads)
+        seed_frames = random_frames(3, cfg, 1)
+        seed_frames.ints[:, :, 0], seed_frames.ints[:, :, -1] = action, 0
+        seed_frames.binary[:, :, 2] = stands
+        seed_frames.cont[:, :, 1:3] = 0
+        made = assert_same_match(
+            Int8World(params, arch), recorded(random_pads(2, 150)), seed_frames, 0, 150, quick_play
+        )
+        actions, ages = made.ints[1:, :, 0], made.ints[1:, :, -1]
+        alive = actions > rules.WAITING
+        if end:
+            assert (ages[actions == action] < end).all() and (ages == end - 1).any()
+        else:
+            assert (actions[alive] == action).all()
+        seen |= set(actions[alive].flat)
+    after = rules.STANDING if stands else rules.FALLING
+    assert seen <= {236, 14, 399, 359, after} and after in seen
 
 
 def test_the_games_rules_need_an_age():

@@ -62,8 +62,9 @@ static void move(const awm_machine *m, const num *acc, i32 *cont) {
 }
 
 /* rules.py: the action of the new frame, where the network chose `said`. */
-static i32 next_action(i32 said, i32 old, i32 age, i32 x, i32 y, const num *lines) {
+static i32 next_action(i32 said, i32 old, i32 age, int stood, i32 x, i32 y, const num *lines) {
   static const i32 dying[AWM_DYING][3] = AWM_DYING_FRAMES;
+  static const unsigned char longest[AWM_ENDING] = AWM_LONGEST;
   for (int i = 0; i < AWM_DYING; i++)
     if (old == dying[i][0]) return age + 1 < dying[i][1] ? old : dying[i][2];
   if (old == AWM_REBIRTH)
@@ -72,21 +73,23 @@ static i32 next_action(i32 said, i32 old, i32 age, i32 x, i32 y, const num *line
   if (x < lines[1]) return AWM_BEYOND_LEFT;
   if (x > lines[2]) return AWM_BEYOND_RIGHT;
   int up = y > lines[3] && (said == AWM_UP || said == AWM_FAR_UP);
-  return said > AWM_REBIRTH || up ? said : old;
+  if (said <= AWM_REBIRTH && !up) said = old;
+  int done = said == old && old < AWM_ENDING && longest[old] && age + 1 >= longest[old];
+  return !done ? said : stood ? AWM_STANDING : AWM_FALLING;
 }
 
 static int is_still(i32 action) {
   return (action >= AWM_BEYOND_BOTTOM && action <= AWM_BEYOND_RIGHT) || action == AWM_GONE;
 }
 
-/* A player's action and columns by the game's rules. `last` (x, y), `was` and `age` are those of
- * the frame before. */
+/* A player's action and columns by the game's rules. `last` (x, y), `was`, `age` and `stood` (on
+ * the ground) are those of the frame before. */
 static void ruled(const awm_machine *m, i32 stage, int player, const i32 *last, i32 was, i32 age,
-                  i32 *cont, i32 *action) {
+                  int stood, i32 *cont, i32 *action) {
   stage = index_of(stage, awm_dim(m, AWM_D_VOCAB_8));
   const num *place = (const num *)awm_tensor(m, AWM_T_BIRTH_PLACES) + 4 * stage;
   i32 *x = cont + awm_dim(m, AWM_D_AT_X), *y = cont + awm_dim(m, AWM_D_AT_Y);
-  *action = next_action(*action, was, age, *x, *y,
+  *action = next_action(*action, was, age, stood, *x, *y,
                         (const num *)awm_tensor(m, AWM_T_LINES) + 4 * stage);
   if (is_still(*action) && is_still(was)) {
     *x = last[0];
@@ -138,6 +141,7 @@ static void transition(const awm_machine *m, const awm_match *match, const num *
   const num *bias = awm_tensor(m, AWM_T_BINARY_BIAS);
   int action = awm_dim(m, AWM_D_AT_ACTION);
   i32 last_ints[2 * AWM_MAX_INTS], age[2], places[2][2];
+  int stood[2];
   i32 stage = match->stage[k - 1];
   memcpy(last_ints, newest(match->ints, m, 2 * ni), sizeof(i32) * 2 * (size_t)ni);
 
@@ -147,6 +151,7 @@ static void transition(const awm_machine *m, const awm_match *match, const num *
   const i32 *last = newest(match->cont, m, 2 * c);
   for (int p = 0; p < 2; p++) {
     age[p] = awm_dim(m, AWM_D_AGE_EMBED) ? last_ints[p * ni + at] : last[p * c + at];
+    stood[p] = newest(match->binary, m, 2 * nb)[p * nb + AWM_ON_GROUND] > 0;
     places[p][0] = last[p * c + awm_dim(m, AWM_D_AT_X)];
     places[p][1] = last[p * c + awm_dim(m, AWM_D_AT_Y)];
   }
@@ -167,7 +172,7 @@ static void transition(const awm_machine *m, const awm_match *match, const num *
   move(m, numeric, cont);
   if (awm_dim(m, AWM_D_GAME_RULES))
     for (int p = 0; p < 2; p++)
-      ruled(m, stage, p, places[p], last_ints[p * ni + action], age[p], cont + p * c,
+      ruled(m, stage, p, places[p], last_ints[p * ni + action], age[p], stood[p], cont + p * c,
             ints + p * ni + action);
   age_and_limits(m, last_ints, age, cont, ints);
 }

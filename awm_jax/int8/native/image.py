@@ -29,6 +29,7 @@ from awm_jax.encoding import (
 from awm_jax.errors import AwmError
 from awm_jax.fp32.mamba2 import CONV_WIDTH, EXPAND
 from awm_jax.game import rules
+from awm_jax.game.decode import BINARY
 from awm_jax.game.digest import LANES
 from awm_jax.int8 import frame, mamba2, world
 from awm_jax.int8.fixed import WIDE_MAX
@@ -123,6 +124,10 @@ CONSTANTS = {
     "rebirth": rules.REBIRTH,
     "rebirth_frames": rules.REBIRTH_FRAMES,
     "waiting": rules.WAITING,
+    "standing": rules.STANDING,
+    "falling": rules.FALLING,
+    "on_ground": BINARY.index("on_ground"),
+    "ending": rules.longest().size,
     "speeds": len(VELOCITY),
     "shield": round(rules.SHIELD * frame.UNIT),
     "dying": len(rules.DYING),
@@ -143,6 +148,7 @@ def header() -> str:
         f"#define AWM_BUTTON_BITS {_tuples(frame.BUTTON_BITS)}",
         f"#define AWM_DYING_FRAMES {_tuples((a, *v) for a, v in rules.DYING.items())}",
         f"#define AWM_DEATH_FRAMES {_tuples(rules.DEATHS.items())}",
+        f"#define AWM_LONGEST {{{', '.join(map(str, rules.longest()))}}}",
         "",
     ]
     kinds = {"D": DIMS, "T": TENSORS, "L": LAYER_TENSORS, "S": SCALARS}
