@@ -9,8 +9,9 @@ from support.golden import replays_dir
 
 from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
+from awm_jax.game import rules
 from awm_jax.replays.encode import encode_columns
-from awm_jax.train import data, records
+from awm_jax.train import data, longest, records
 
 CFG = EncodingConfig(state_flags=True, hitstun=True, projectiles=True)
 
@@ -95,3 +96,24 @@ def test_errors_are_sentences(tmp_path):
         data.build([tmp_path / "absent"], tmp_path / "out")
     with pytest.raises(AwmError, match="no replay found"):
         data.build([tmp_path], tmp_path / "out")
+
+
+def test_longest_is_what_lasted_longest_and_is_frequent():
+    games = []
+    for _ in range(3):
+        game = np.zeros((900, 2), records.PLAYER)
+        game["action"] = np.repeat(np.tile([[40, 50], [41, 51], [42, 14]], (10, 1)), 30, axis=0)
+        games.append(game)
+    games[1]["action"][400:470, 0] = 41
+    games[2]["action"][100:600, 1] = 51
+    games[0]["action"][5:9, 1] = 60
+    entries = tuple(data.Entry(f"g{i}", 900, 0, 31, (22, 1)) for i in range(3))
+    table = longest.longest(data.Data(entries, tuple(games)))
+    assert table == {14: 30, 40: 30, 41: 80, 42: 30, 50: 30}
+
+
+def test_hardly_an_action_outlasts_the_table_in_a_game_it_was_not_made_from(built):
+    (game,) = data.open_data(built[2], "valid").games
+    action, age = (np.asarray(game[name], np.int32) for name in ("action", "action_age"))
+    over = (rules.longest()[action] > 0) & (age >= rules.longest()[action])
+    assert over.mean() < 1e-3
