@@ -18,7 +18,9 @@ import numpy as np
 from awm_jax.game.stages import stage
 
 STANDING, FALLING = 14, 29
-"""What follows an action that has lasted its `longest`, on the ground and in the air."""
+"""What follows an action that has lasted its longest, where recorded games tell nothing better."""
+FALLS = range(29, 39)
+"""Actions that the ground or the lower line ends."""
 
 GONE = 5
 """The end of action 4, which takes 176 frames in all: more than a world's state_age counts. No
@@ -73,24 +75,26 @@ def birth_places(stages: int) -> np.ndarray:
 
 @functools.cache
 def longest() -> np.ndarray:
-    """(actions,) int32 frames for which a recorded game had an action last at most; 0 without end.
+    """(actions, 3) int32: the frames for which a recorded game had an action last at most, 0 where
+    it has no end; then what follows in the air, and on the ground.
 
-    `python -m awm_jax.train.longest` made the file, and leaves out what is rare or outlasts
-    state_age.
+    `python -m awm_jax.train.longest` made the file.
     """
     text = resources.files(__package__).joinpath("longest.csv").read_text()
     rows = np.array([line.split(",") for line in text.splitlines()[1:]], np.int32)
-    frames = np.zeros(rows[:, 0].max() + 1, np.int32)
-    frames[rows[:, 0]] = rows[:, 1]
-    frames.flags.writeable = False
-    return frames
+    table = np.zeros((rows[:, 0].max() + 1, 3), np.int32)
+    table[rows[:, 0]] = rows[:, 1:]
+    table.flags.writeable = False
+    return table
 
 
-def lasts_too_long(action: jax.Array, age: jax.Array) -> jax.Array:
-    """Whether no recorded game has a frame more of an action that has been on for `age` frames."""
-    most = jnp.asarray(longest())
-    end = jnp.where(action < most.size, most[jnp.minimum(action, most.size - 1)], 0)
-    return (end > 0) & (age + 1 >= end)
+def ended(action: jax.Array, age: jax.Array, stood: jax.Array) -> jax.Array:
+    """What follows an action, on for `age` frames, that no recorded game has for a frame more;
+    else the action itself. Shapes as in `next_action`."""
+    table = jnp.asarray(longest())
+    frames, air, ground = jnp.unstack(table[jnp.clip(action, 0, len(table) - 1)], axis=-1)
+    ends = (frames > 0) & (action < len(table)) & (age + 1 >= frames)
+    return jnp.where(ends, jnp.where(stood, ground, air), action)
 
 
 def is_still(action: jax.Array) -> jax.Array:
@@ -112,8 +116,7 @@ def next_action(
     bottom, left, right, high = jnp.unstack(beyond, axis=-1)
     up = high & functools.reduce(jnp.logical_or, [said == a for a in UPWARDS])
     alive = jnp.where((said > REBIRTH) | up, said, old)
-    done = (alive == old) & lasts_too_long(old, age)
-    alive = jnp.where(done, jnp.where(stood, STANDING, FALLING), alive)
+    alive = jnp.where(alive == old, ended(old, age, stood), alive)
     alive = jnp.where(right, BEYOND_RIGHT, alive)
     alive = jnp.where(left, BEYOND_LEFT, alive)
     alive = jnp.where(bottom, BEYOND_BOTTOM, alive)

@@ -64,7 +64,7 @@ static void move(const awm_machine *m, const num *acc, i32 *cont) {
 /* rules.py: the action of the new frame, where the network chose `said`. */
 static i32 next_action(i32 said, i32 old, i32 age, int stood, i32 x, i32 y, const num *lines) {
   static const i32 dying[AWM_DYING][3] = AWM_DYING_FRAMES;
-  static const unsigned char longest[AWM_ENDING] = AWM_LONGEST;
+  static const short longest[AWM_ENDING][3] = AWM_LONGEST;
   for (int i = 0; i < AWM_DYING; i++)
     if (old == dying[i][0]) return age + 1 < dying[i][1] ? old : dying[i][2];
   if (old == AWM_REBIRTH)
@@ -74,8 +74,8 @@ static i32 next_action(i32 said, i32 old, i32 age, int stood, i32 x, i32 y, cons
   if (x > lines[2]) return AWM_BEYOND_RIGHT;
   int up = y > lines[3] && (said == AWM_UP || said == AWM_FAR_UP);
   if (said <= AWM_REBIRTH && !up) said = old;
-  int done = said == old && old < AWM_ENDING && longest[old] && age + 1 >= longest[old];
-  return !done ? said : stood ? AWM_STANDING : AWM_FALLING;
+  int ends = said == old && old < AWM_ENDING && longest[old][0] && age + 1 >= longest[old][0];
+  return ends ? longest[old][1 + stood] : said;
 }
 
 static int is_still(i32 action) {

@@ -124,10 +124,8 @@ CONSTANTS = {
     "rebirth": rules.REBIRTH,
     "rebirth_frames": rules.REBIRTH_FRAMES,
     "waiting": rules.WAITING,
-    "standing": rules.STANDING,
-    "falling": rules.FALLING,
     "on_ground": BINARY.index("on_ground"),
-    "ending": rules.longest().size,
+    "ending": len(rules.longest()),
     "speeds": len(VELOCITY),
     "shield": round(rules.SHIELD * frame.UNIT),
     "dying": len(rules.DYING),
@@ -148,7 +146,7 @@ def header() -> str:
         f"#define AWM_BUTTON_BITS {_tuples(frame.BUTTON_BITS)}",
         f"#define AWM_DYING_FRAMES {_tuples((a, *v) for a, v in rules.DYING.items())}",
         f"#define AWM_DEATH_FRAMES {_tuples(rules.DEATHS.items())}",
-        f"#define AWM_LONGEST {{{', '.join(map(str, rules.longest()))}}}",
+        f"#define AWM_LONGEST {_tuples(rules.longest())}",
         "",
     ]
     kinds = {"D": DIMS, "T": TENSORS, "L": LAYER_TENSORS, "S": SCALARS}
