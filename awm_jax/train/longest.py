@@ -56,7 +56,7 @@ def longest(data: Data) -> dict[tuple[int, int], tuple[int, int, int]]:
     wanted &= (kinds[1] > rules.WAITING) & ~np.isin(kinds[1], rules.FALLS)
     goes_on = (stays == 1) & (after > rules.WAITING)
 
-    def follows(number: int, on_ground: int, otherwise: int) -> int:
+    def follows(number: np.intp, on_ground: int, otherwise: int) -> int:
         which = goes_on & (kind == number) & (ground == on_ground)
         if not which.any():
             return otherwise

@@ -350,7 +350,9 @@ class PracticeJob:
         fall = both(before, "stocks", cfg.stocks_scale) - both(after, "stocks", cfg.stocks_scale)
         lost = jnp.clip(jnp.round(fall), 0, 1)
         (was, _, lived), (now, beyond, lives) = self._footing(before), self._footing(after)
-        footing = jnp.where(lived & lives, now - was - self.config.hang * beyond, 0)
+        footing = jnp.where(
+            lived & lives, now - was - self.config.hang * beyond.astype(now.dtype), 0
+        )
         what = {
             "hits": (rise[:, 1] > HIT).astype(jnp.float32),
             "hit_by": (rise[:, 0] > HIT).astype(jnp.float32),
