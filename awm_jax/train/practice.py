@@ -58,7 +58,6 @@ class PracticeConfig:
     home: what it costs to be 100 units beyond the edge or below the ground: the reward of a frame
       is how this changed, so that a way back pays at once and not only when a stock is kept.
     close: likewise, of 100 units between the players.
-    hang: what every frame beyond the edge costs, or they stay there.
     longest: frames after which a match is given up.
     critic: width of the two layers that estimate what is to come.
     """
@@ -68,12 +67,11 @@ class PracticeConfig:
     discount: float = 0.995
     trace: float = 0.95
     noise: float = 0.05
-    near: float = 0.01
-    damage: float = 1.5
+    near: float = 0.03
+    damage: float = 1.0
     harm: float = 0.3
     home: float = 1.0
-    close: float = 0.3
-    hang: float = 0.001
+    close: float = 0.1
     longest: int = 7200
     critic: int = 128
     seed: int = 0
@@ -349,10 +347,8 @@ class PracticeJob:
         rise = jnp.maximum(both(after, "percent", scale) - both(before, "percent", scale), 0)
         fall = both(before, "stocks", cfg.stocks_scale) - both(after, "stocks", cfg.stocks_scale)
         lost = jnp.clip(jnp.round(fall), 0, 1)
-        (was, _, lived), (now, beyond, lives) = self._footing(before), self._footing(after)
-        footing = jnp.where(
-            lived & lives, now - was - self.config.hang * beyond.astype(now.dtype), 0
-        )
+        (was, lived), (now, lives) = self._footing(before), self._footing(after)
+        footing = jnp.where(lived & lives, now - was, 0)
         what = {
             "hits": (rise[:, 1] > HIT).astype(jnp.float32),
             "hit_by": (rise[:, 0] > HIT).astype(jnp.float32),
@@ -362,9 +358,8 @@ class PracticeJob:
         worth = jnp.array([[-self.config.harm, self.config.damage]]) * rise / 100
         return worth.sum(-1) + lost[:, 1] - lost[:, 0] + footing, what
 
-    def _footing(self, frame: Frames) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """How well the learner stands, (M,) from 0 down, whether it is beyond the edge, (M,), and
-        whether both are alive, (M,)."""
+    def _footing(self, frame: Frames) -> tuple[jax.Array, jax.Array]:
+        """How well the learner stands, (M,) from 0 down, and whether it is alive, (M,)."""
         cfg, config, where = self.world.cfg, self.config, columns(self.world.cfg)
         blocks = frame.floats.reshape(-1, 2, cfg.float_per_player)
         x, y = (blocks[..., where[name]] / cfg.xy_scale for name in ("x", "y"))
@@ -377,8 +372,7 @@ class PracticeJob:
         rows = np.arange(len(own))
         cost = config.home * outside[rows, own] + config.close * apart
         alive = action > WAITING
-        beyond = jnp.abs(x[rows, own]) > edge[:, 0]
-        return -cost / 100, beyond, alive[rows, own] & alive[rows, 1 - own]
+        return -cost / 100, alive[rows, own] & alive[rows, 1 - own]
 
     def _advantages(self, reward, value, ahead, over, given_up) -> jax.Array:
         config = self.config

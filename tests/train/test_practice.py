@@ -112,12 +112,9 @@ def test_a_way_back_pays(parts):
         ints[:, -1] = 31
         frames.append(Frames(jnp.asarray(floats.reshape(8, -1)), jnp.asarray(ints)))
     reward, _ = job._reward(*frames)
-    nearer = 0.2 * (CONFIG.home + CONFIG.close)
-    np.testing.assert_allclose(reward, nearer - CONFIG.hang, atol=1e-5)
+    np.testing.assert_allclose(reward, 0.2 * (CONFIG.home + CONFIG.close), atol=1e-5)
     back, _ = job._reward(*frames[::-1])
-    np.testing.assert_allclose(back, -nearer - CONFIG.hang, atol=1e-5)
-    hanging, _ = job._reward(frames[0], frames[0])
-    np.testing.assert_allclose(hanging, -CONFIG.hang, atol=1e-6)
+    np.testing.assert_allclose(back, -reward, atol=1e-6)
 
 
 def test_advantages(parts):
