@@ -38,6 +38,7 @@ app = typer.Typer(
       awm-convert quantize world cartridge --calibrate replays/    its integer twin
       awm-convert quantize-mind mind.safetensors mind --calibrate replays/
       awm-convert verify cartridge           is it sound
+      awm-convert image cartridge world.img  for the checker without Python
 
     Exit codes: 0 done, 1 found wanting, 2 usage or bad input, 130 interrupted.""",
 )
@@ -153,6 +154,7 @@ for _command in (
     cartridge_commands.quantize,
     cartridge_commands.dequantize,
     cartridge_commands.verify,
+    cartridge_commands.image,
     cartridge_commands.report,
 ):
     app.command(_command.__name__)(_command)

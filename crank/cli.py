@@ -253,6 +253,34 @@ def _verify_session(
 
 
 @app.command()
+def export(
+    match: Annotated[str, typer.Argument(metavar="MATCH", help="A match file.")],
+    output: Output = "match.bin",
+    as_json: Json = False,
+) -> None:
+    """Write a match for awm-replay-check, the checker that needs no Python.
+
+    The file holds the seed frames, both players' inputs and the digest: enough to compute the match
+    again, nothing computed. The checker's other file, the world, is what awm-convert image writes.
+    The checker is one C program; docs/integer-spec.md shows how it is compiled and run.
+
+    Example: awm export match.json --output match.bin
+    """
+    _check_output(output, "object")
+    with progress("reading"):
+        from awm_jax.files import write_atomically
+        from crank.verify import export_match
+
+        data, frames, digest = export_match(match)
+        write_atomically(output, data)
+    if as_json:
+        found = {"output": output, "bytes": len(data), "frames": frames, "digest": digest}
+        _print(json.dumps(found, indent=2))
+    else:
+        _print(f"{frames} frames, digest {digest}\nwritten to {one_line(output)}")
+
+
+@app.command()
 def replay(
     game: Annotated[str, typer.Argument(metavar="GAME", help="A .slp, .slp.xz or .slx file.")],
     output: Output = "match.json",
