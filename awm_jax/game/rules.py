@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ STANDING, FALLING = 14, 29
 """What follows an action that has lasted its longest, where recorded games tell nothing better."""
 FALLS = range(29, 39)
 """Actions that the ground or the lower line ends."""
+OWN, OWN_ACTIONS, FIGHTERS, ANYBODY = 341, 59, 33, -1
+"""Actions from `OWN` on mean something else for each of the characters."""
 
 GONE = 5
 """The end of action 4, which takes 176 frames in all: more than a world's state_age counts. No
@@ -75,26 +78,32 @@ def birth_places(stages: int) -> np.ndarray:
 
 @functools.cache
 def longest() -> np.ndarray:
-    """(actions, 3) int32: the frames for which a recorded game had an action last at most, 0 where
-    it has no end; then what follows in the air, and on the ground.
+    """(rows, 3) int32 by `_row`: the frames for which a recorded game had an action last at most,
+    0 where it has no end; then what follows in the air, and on the ground.
 
     `python -m awm_jax.train.longest` made the file.
     """
     text = resources.files(__package__).joinpath("longest.csv").read_text()
-    rows = np.array([line.split(",") for line in text.splitlines()[1:]], np.int32)
-    table = np.zeros((rows[:, 0].max() + 1, 3), np.int32)
-    table[rows[:, 0]] = rows[:, 1:]
+    who, action, *ends = np.array([r.split(",") for r in text.splitlines()[1:]], np.int32).T
+    table = np.zeros((OWN + OWN_ACTIONS * FIGHTERS, 3), np.int32)
+    table[_row(action, who)] = np.stack(ends, axis=-1)
     table.flags.writeable = False
     return table
 
 
-def ended(action: jax.Array, age: jax.Array, stood: jax.Array) -> jax.Array:
+def _row(action: Any, character: Any) -> Any:
+    return action + (action >= OWN).astype(action.dtype) * OWN_ACTIONS * character
+
+
+def ended(action: jax.Array, age: jax.Array, stood: jax.Array, character: jax.Array) -> jax.Array:
     """What follows an action, on for `age` frames, that no recorded game has for a frame more;
     else the action itself. Shapes as in `next_action`."""
-    table = jnp.asarray(longest())
-    frames, air, ground = jnp.unstack(table[jnp.clip(action, 0, len(table) - 1)], axis=-1)
-    ends = (frames > 0) & (action < len(table)) & (age + 1 >= frames)
-    return jnp.where(ends, jnp.where(stood, ground, air), action)
+    of_somebody = (character >= 0) & (character < FIGHTERS) & (action < OWN + OWN_ACTIONS)
+    known = (action >= 0) & ((action < OWN) | of_somebody)
+    row = jnp.where(known, _row(action, character), 0)
+    frames, air, ground = jnp.unstack(jnp.asarray(longest())[row], axis=-1)
+    after = jnp.where(stood, ground, air)
+    return jnp.where((frames > 0) & (age + 1 >= frames), after, action)
 
 
 def is_still(action: jax.Array) -> jax.Array:
@@ -103,7 +112,12 @@ def is_still(action: jax.Array) -> jax.Array:
 
 
 def next_action(
-    said: jax.Array, old: jax.Array, age: jax.Array, stood: jax.Array, beyond: jax.Array
+    said: jax.Array,
+    old: jax.Array,
+    age: jax.Array,
+    stood: jax.Array,
+    character: jax.Array,
+    beyond: jax.Array,
 ) -> jax.Array:
     """The action of the new frame, (*b,) int32 like `said`.
 
@@ -111,12 +125,13 @@ def next_action(
       said: what the network chose.
       old, age: the action before, and for how many frames it has been on.
       stood: (*b,) bool, whether the player was on the ground before.
+      character: (*b,) int32 internal id.
       beyond: (*b, 4) bool, whether the new place lies beyond each of `lines`.
     """
     bottom, left, right, high = jnp.unstack(beyond, axis=-1)
     up = high & functools.reduce(jnp.logical_or, [said == a for a in UPWARDS])
     alive = jnp.where((said > REBIRTH) | up, said, old)
-    alive = jnp.where(alive == old, ended(old, age, stood), alive)
+    alive = jnp.where(alive == old, ended(old, age, stood, character), alive)
     alive = jnp.where(right, BEYOND_RIGHT, alive)
     alive = jnp.where(left, BEYOND_LEFT, alive)
     alive = jnp.where(bottom, BEYOND_BOTTOM, alive)

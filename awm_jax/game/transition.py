@@ -115,9 +115,10 @@ def _ruled(cfg, old, new, before, said, stage):
     lines = jnp.asarray(rules.lines(cfg.stage_vocab), new.dtype)[stage][..., None, :]
     low, left, right, top = jnp.unstack(lines, axis=-1)
     beyond = jnp.stack([y < low, x < left, x > right, y > top], axis=-1)
-    was, age = (before[..., where.int_index[name]] for name in ("action", "state_age"))
+    names = ("action", "state_age", "character")
+    was, age, character = (before[..., where.int_index[name]] for name in names)
     stood = old[..., where["on_ground"]] > 0.5
-    action = rules.next_action(said, was, age, stood, beyond)
+    action = rules.next_action(said, was, age, stood, character, beyond)
 
     for name in rules.COUNTERS:
         if name in where.index:

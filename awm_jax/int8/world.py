@@ -179,14 +179,15 @@ class Int8World:
     ) -> tuple[jax.Array, jax.Array]:
         """Columns (2, cd) and actions (2,) by `awm_jax.game.rules`; `said` are the network's."""
         cfg, where = self.cfg, columns(self.cfg)
-        was, age = (last.ints[:, where.int_index[name]] for name in ("action", "state_age"))
+        names = ("action", "state_age", "character")
+        was, age, character = (last.ints[:, where.int_index[name]] for name in names)
         x, y = cont[:, where["x"]], cont[:, where["y"]]
         low, left, right, top = jnp.unstack(
             jnp.asarray(in_units(rules.lines(cfg.stage_vocab)))[last.stage]
         )
         beyond = jnp.stack([y < low, x < left, x > right, y > top], axis=-1)
         stood = last.binary[:, where["on_ground"] - cfg.continuous_dim] > 0
-        action = rules.next_action(said, was, age, stood, beyond)
+        action = rules.next_action(said, was, age, stood, character, beyond)
 
         still = rules.is_still(action) & rules.is_still(was)
         for name in ("x", "y"):

@@ -21,56 +21,61 @@ OFTEN = 20
 LATE = 0.9
 """The quantile of an action's frames from which on what follows counts."""
 FILE = Path(rules.__file__).with_name("longest.csv")
-HEAD = "action,frames,air,ground"
+HEAD = "character,action,frames,air,ground"
 
 
-def longest(data: Data) -> dict[int, tuple[int, int, int]]:
-    """action -> the most frames that it lasted, and what mostly followed it late.
+def longest(data: Data) -> dict[tuple[int, int], tuple[int, int, int]]:
+    """(character, action) -> the most frames that it lasted, and what mostly followed it late.
 
-    Only what is frequent, and lasts no longer than state_age counts; falls end by themselves. What
-    follows is given for who stays in the air, and for who stays on the ground.
+    Character is `rules.ANYBODY` for what all have. Only what is frequent, and lasts no longer than
+    state_age counts; falls end by themselves. What follows is given for who stays in the air, and
+    for who stays on the ground.
     """
     runs: list[np.ndarray] = []
     for game in data.games:
         grounded = np.asarray(game["bits"]) >> BITS.index("on_ground") & 1
-        for action, ground in zip(np.asarray(game["action"], np.int64).T, grounded.T, strict=True):
+        for player in (0, 1):
+            action = np.asarray(game["action"][:, player], np.int64)
+            ground = grounded[:, player]
             start = np.flatnonzero(np.diff(action, prepend=-1))
             frames = np.diff(start, append=len(action))
             after = np.append(action[start[1:]], -1)
             last = start + frames - 1
             stays = np.append(ground[last[:-1]] == ground[start[1:]], False)
-            runs.append(np.stack([action[start], frames, after, ground[last], stays]))
-    actions, frames, after, ground, stays = np.concatenate(runs, axis=1)
-    seen = np.bincount(actions)
+            character = np.asarray(game["character"][start, player], np.int64)
+            character[action[start] < rules.OWN] = rules.ANYBODY
+            runs.append(np.stack([character, action[start], frames, after, ground[last], stays]))
+    who, actions, frames, after, ground, stays = np.concatenate(runs, axis=1)
+    kinds, kind = np.unique(np.stack([who, actions]), axis=1, return_inverse=True)
+    seen = np.bincount(kind)
     most = np.zeros(len(seen), np.int64)
-    np.maximum.at(most, actions, frames)
+    np.maximum.at(most, kind, frames)
     wanted = (seen >= OFTEN) & (most < EncodingConfig().state_age_embed_vocab)
-    wanted[: rules.WAITING + 1] = False
-    wanted[list(rules.FALLS)] = False
+    wanted &= (kinds[1] > rules.WAITING) & ~np.isin(kinds[1], rules.FALLS)
     goes_on = (stays == 1) & (after > rules.WAITING)
 
-    def follows(action: int, on_ground: int, otherwise: int) -> int:
-        which = goes_on & (actions == action) & (ground == on_ground)
+    def follows(number: int, on_ground: int, otherwise: int) -> int:
+        which = goes_on & (kind == number) & (ground == on_ground)
         if not which.any():
             return otherwise
         late = frames[which] >= np.quantile(frames[which], LATE)
         return int(np.bincount(after[which][late]).argmax())
 
     return {
-        int(action): (
-            int(most[action]),
-            follows(action, 0, rules.FALLING),
-            follows(action, 1, rules.STANDING),
+        (int(kinds[0, number]), int(kinds[1, number])): (
+            int(most[number]),
+            follows(number, 0, rules.FALLING),
+            follows(number, 1, rules.STANDING),
         )
-        for action in np.flatnonzero(wanted)
+        for number in np.flatnonzero(wanted)
     }
 
 
 def main() -> None:
     rows = longest(open_data(sys.argv[1], "train"))
-    lines = [HEAD, *(",".join(map(str, (action, *row))) for action, row in rows.items())]
+    lines = [HEAD, *(",".join(map(str, (*who, *row))) for who, row in rows.items())]
     write_atomically(FILE, "\n".join(lines) + "\n")
-    print(f"{FILE}: {len(rows)} actions")
+    print(f"{FILE}: {len(rows)} rows")
 
 
 if __name__ == "__main__":

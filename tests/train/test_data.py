@@ -102,7 +102,8 @@ def test_longest_is_what_lasted_longest_and_is_frequent():
     games = []
     for _ in range(3):
         game = np.zeros((900, 2), records.PLAYER)
-        game["action"] = np.repeat(np.tile([[40, 50], [41, 51], [42, 14]], (10, 1)), 30, axis=0)
+        game["character"] = 3, 7
+        game["action"] = np.repeat(np.tile([[40, 350], [41, 51], [42, 14]], (10, 1)), 30, axis=0)
         games.append(game)
     games[1]["action"][400:470, 0] = 41
     games[2]["action"][100:600, 1] = 51
@@ -110,17 +111,17 @@ def test_longest_is_what_lasted_longest_and_is_frequent():
     entries = tuple(data.Entry(f"g{i}", 900, 0, 31, (22, 1)) for i in range(3))
     table = longest.longest(data.Data(entries, tuple(games)))
     assert table == {
-        14: (30, 50, 14),
-        40: (30, 41, 14),
-        41: (80, 42, 14),
-        42: (30, 40, 14),
-        50: (30, 51, 14),
+        (-1, 14): (30, 350, 14),
+        (-1, 40): (30, 41, 14),
+        (-1, 41): (80, 42, 14),
+        (-1, 42): (30, 40, 14),
+        (7, 350): (30, 51, 14),
     }
 
 
 def test_hardly_an_action_outlasts_the_table_in_a_game_it_was_not_made_from(built):
     (game,) = data.open_data(built[2], "valid").games
     action, age = (np.asarray(game[name], np.int32) for name in ("action", "action_age"))
-    end = rules.longest()[action, 0]
-    over = (end > 0) & (age >= end)
-    assert over.mean() < 1e-3
+    air, character = np.zeros(action.shape, bool), np.asarray(game["character"], np.int32)
+    over = np.asarray(rules.ended(action, age - 1, air, character)) != action
+    assert (age > 20).mean() > 0 and over.mean() < 1e-3

@@ -61,10 +61,23 @@ static void move(const awm_machine *m, const num *acc, i32 *cont) {
       }
 }
 
-/* rules.py: the action of the new frame, where the network chose `said`. */
-static i32 next_action(i32 said, i32 old, i32 age, int stood, i32 x, i32 y, const num *lines) {
-  static const i32 dying[AWM_DYING][3] = AWM_DYING_FRAMES;
+/* rules.py: what follows an action that has lasted its longest, else the action itself. */
+static i32 ended(i32 action, i32 age, int stood, i32 character) {
   static const short longest[AWM_ENDING][3] = AWM_LONGEST;
+  i32 row = action;
+  if (action >= AWM_OWN) {
+    if (character < 0 || character >= AWM_FIGHTERS || action >= AWM_OWN + AWM_OWN_ACTIONS)
+      return action;
+    row += AWM_OWN_ACTIONS * character;
+  }
+  if (row < 0 || !longest[row][0] || age + 1 < longest[row][0]) return action;
+  return longest[row][1 + stood];
+}
+
+/* rules.py: the action of the new frame, where the network chose `said`. */
+static i32 next_action(i32 said, i32 old, i32 age, int stood, i32 character, i32 x, i32 y,
+                       const num *lines) {
+  static const i32 dying[AWM_DYING][3] = AWM_DYING_FRAMES;
   for (int i = 0; i < AWM_DYING; i++)
     if (old == dying[i][0]) return age + 1 < dying[i][1] ? old : dying[i][2];
   if (old == AWM_REBIRTH)
@@ -74,22 +87,21 @@ static i32 next_action(i32 said, i32 old, i32 age, int stood, i32 x, i32 y, cons
   if (x > lines[2]) return AWM_BEYOND_RIGHT;
   int up = y > lines[3] && (said == AWM_UP || said == AWM_FAR_UP);
   if (said <= AWM_REBIRTH && !up) said = old;
-  int ends = said == old && old < AWM_ENDING && longest[old][0] && age + 1 >= longest[old][0];
-  return ends ? longest[old][1 + stood] : said;
+  return said == old ? ended(old, age, stood, character) : said;
 }
 
 static int is_still(i32 action) {
   return (action >= AWM_BEYOND_BOTTOM && action <= AWM_BEYOND_RIGHT) || action == AWM_GONE;
 }
 
-/* A player's action and columns by the game's rules. `last` (x, y), `was`, `age` and `stood` (on
- * the ground) are those of the frame before. */
+/* A player's action and columns by the game's rules. `last` (x, y), `was`, `age`, `stood` (on
+ * the ground) and `character` are those of the frame before. */
 static void ruled(const awm_machine *m, i32 stage, int player, const i32 *last, i32 was, i32 age,
-                  int stood, i32 *cont, i32 *action) {
+                  int stood, i32 character, i32 *cont, i32 *action) {
   stage = index_of(stage, awm_dim(m, AWM_D_VOCAB_8));
   const num *place = (const num *)awm_tensor(m, AWM_T_BIRTH_PLACES) + 4 * stage;
   i32 *x = cont + awm_dim(m, AWM_D_AT_X), *y = cont + awm_dim(m, AWM_D_AT_Y);
-  *action = next_action(*action, was, age, stood, *x, *y,
+  *action = next_action(*action, was, age, stood, character, *x, *y,
                         (const num *)awm_tensor(m, AWM_T_LINES) + 4 * stage);
   if (is_still(*action) && is_still(was)) {
     *x = last[0];
@@ -172,8 +184,8 @@ static void transition(const awm_machine *m, const awm_match *match, const num *
   move(m, numeric, cont);
   if (awm_dim(m, AWM_D_GAME_RULES))
     for (int p = 0; p < 2; p++)
-      ruled(m, stage, p, places[p], last_ints[p * ni + action], age[p], stood[p], cont + p * c,
-            ints + p * ni + action);
+      ruled(m, stage, p, places[p], last_ints[p * ni + action], age[p], stood[p],
+            last_ints[p * ni + AWM_CHARACTER], cont + p * c, ints + p * ni + action);
   age_and_limits(m, last_ints, age, cont, ints);
 }
 

@@ -125,6 +125,10 @@ CONSTANTS = {
     "rebirth_frames": rules.REBIRTH_FRAMES,
     "waiting": rules.WAITING,
     "on_ground": BINARY.index("on_ground"),
+    "character": int_names(EncodingConfig()).index("character"),
+    "own": rules.OWN,
+    "own_actions": rules.OWN_ACTIONS,
+    "fighters": rules.FIGHTERS,
     "ending": len(rules.longest()),
     "speeds": len(VELOCITY),
     "shield": round(rules.SHIELD * frame.UNIT),
@@ -146,7 +150,7 @@ def header() -> str:
         f"#define AWM_BUTTON_BITS {_tuples(frame.BUTTON_BITS)}",
         f"#define AWM_DYING_FRAMES {_tuples((a, *v) for a, v in rules.DYING.items())}",
         f"#define AWM_DEATH_FRAMES {_tuples(rules.DEATHS.items())}",
-        f"#define AWM_LONGEST {_tuples(rules.longest())}",
+        f"#define AWM_LONGEST {_filled(rules.longest())}",
         "",
     ]
     kinds = {"D": DIMS, "T": TENSORS, "L": LAYER_TENSORS, "S": SCALARS}
@@ -154,6 +158,11 @@ def header() -> str:
         body = "\n".join(f"  AWM_{kind}_{name.upper()}," for name in names)
         lines.append(f"enum {{\n{body}\n  AWM_{kind}_COUNT\n}};")
     return "\n".join([*lines, "", "#endif", ""])
+
+
+def _filled(table: np.ndarray) -> str:
+    rows = [f"[{i}] = {{{', '.join(map(str, row))}}}" for i, row in enumerate(table) if row.any()]
+    return "{" + ", ".join(rows) + "}"
 
 
 def _tuples(values: Iterable[tuple[int, ...]]) -> str:
