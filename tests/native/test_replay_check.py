@@ -84,8 +84,9 @@ def test_a_user_s_match(tmp_path: Path) -> None:
     program = tmp_path / built
     done = check(program, tmp_path, image, match)
     assert (done.returncode, done.stdout) == (0, f"{digest} equal after 90 frames\n")
-    bias = int.from_bytes(image[(at := _slot("numeric_bias")) : at + 4], "little")
-    for part, at in ((match, -16 - 16 * 45), (match, -1), (image, bias + 2)):
+    biases = int.from_bytes(image[(at := _slot("numeric_bias")) : at + 4], "little")
+    x = biases + 4  # of player 0; the first is percent's
+    for part, at in ((match, -16 - 16 * 45), (match, -1), (image, x + 2)):
         flipped = bytearray(part)
         flipped[at] ^= 1
         files = (image, bytes(flipped)) if part is match else (bytes(flipped), match)
