@@ -12,6 +12,7 @@ import typer
 
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
+from converters.options import Json, Overwrite
 
 if TYPE_CHECKING:
     from converters.cartridge import Cartridge
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 FRAMES = 8192
 REPORT_FRAMES = 2048
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Replays = Annotated[
     list[str] | None,
     typer.Option(metavar="REPLAYS", help="A .slp, .slp.xz or .slx file, or a folder of them."),

@@ -13,6 +13,7 @@ from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
 from converters import cartridge_commands, mind_commands
+from converters.options import Json, Overwrite
 
 if TYPE_CHECKING:
     from converters.checkpoint import Checkpoint
@@ -49,8 +50,6 @@ Surplus = Annotated[
         "--allow-surplus", help="Drop tensors that the network does not have, instead of refusing."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.command("torch")
