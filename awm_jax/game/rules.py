@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +21,9 @@ STANDING, FALLING = 14, 29
 """What follows an action that has lasted its longest, where recorded games tell nothing better."""
 FALLS = range(29, 39)
 """Actions that the ground or the lower line ends."""
-OWN, OWN_ACTIONS, FIGHTERS, ANYBODY = 341, 59, 33, -1
-"""Actions from `OWN` on mean something else for each of the characters."""
+ACTIONS, OWN, FIGHTERS, ANYBODY = 400, 341, 33, -1
+OWN_ACTIONS = ACTIONS - OWN
+"""Actions from `OWN` on are specials, which are something else for each of the characters."""
 
 GONE = 5
 """The end of action 4, which takes 176 frames in all: more than a world's state_age counts. No
@@ -78,32 +78,31 @@ def birth_places(stages: int) -> np.ndarray:
 
 @functools.cache
 def longest() -> np.ndarray:
-    """(rows, 3) int32 by `_row`: the frames for which a recorded game had an action last at most,
-    0 where it has no end; then what follows in the air, and on the ground.
+    """(rows, 3) int32: the frames for which a recorded game had an action last at most, 0 where it
+    has no end; then what follows in the air, and on the ground. A row for each action of anybody,
+    then `OWN_ACTIONS` for each character, 0 where he has it like anybody.
 
     `python -m awm_jax.train.longest` made the file.
     """
     text = resources.files(__package__).joinpath("longest.csv").read_text()
     who, action, *ends = np.array([r.split(",") for r in text.splitlines()[1:]], np.int32).T
-    table = np.zeros((OWN + OWN_ACTIONS * FIGHTERS, 3), np.int32)
-    table[_row(action, who)] = np.stack(ends, axis=-1)
+    table = np.zeros((ACTIONS + OWN_ACTIONS * FIGHTERS, 3), np.int32)
+    own = ACTIONS + OWN_ACTIONS * who + action - OWN
+    table[np.where(who == ANYBODY, action, own)] = np.stack(ends, axis=-1)
     table.flags.writeable = False
     return table
-
-
-def _row(action: Any, character: Any) -> Any:
-    return action + (action >= OWN).astype(action.dtype) * OWN_ACTIONS * character
 
 
 def ended(action: jax.Array, age: jax.Array, stood: jax.Array, character: jax.Array) -> jax.Array:
     """What follows an action, on for `age` frames, that no recorded game has for a frame more;
     else the action itself. Shapes as in `next_action`."""
-    of_somebody = (character >= 0) & (character < FIGHTERS) & (action < OWN + OWN_ACTIONS)
-    known = (action >= 0) & ((action < OWN) | of_somebody)
-    row = jnp.where(known, _row(action, character), 0)
-    frames, air, ground = jnp.unstack(jnp.asarray(longest())[row], axis=-1)
-    after = jnp.where(stood, ground, air)
-    return jnp.where((frames > 0) & (age + 1 >= frames), after, action)
+    table = jnp.asarray(longest())
+    anybody = table[jnp.where((action >= 0) & (action < ACTIONS), action, 0)]
+    special = (action >= OWN) & (action < ACTIONS) & (character >= 0) & (character < FIGHTERS)
+    own = table[jnp.where(special, ACTIONS + OWN_ACTIONS * character + action - OWN, 0)]
+    ends = jnp.where(own[..., :1] > 0, own, anybody)
+    after = jnp.where(stood, ends[..., 2], ends[..., 1])
+    return jnp.where((ends[..., 0] > 0) & (age + 1 >= ends[..., 0]), after, action)
 
 
 def is_still(action: jax.Array) -> jax.Array:

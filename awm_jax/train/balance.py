@@ -17,6 +17,7 @@ from flax import nnx
 
 from awm_jax.codes import NARROW_MAX, PLANE, Codes, LayerCodes
 from awm_jax.fp32.mamba2 import FrameStackMamba2
+from awm_jax.fp32.network import Network
 from awm_jax.game.frames import control_features, controllers
 
 SHARES = (0.0, 0.3, 0.5, 0.7, 0.85)
@@ -24,6 +25,8 @@ CLIPS = 2.0 ** (np.arange(-16, 1) / 4)
 """Of the largest value seen, tried as the end of the codes."""
 LEAST = 1e-3
 """Of the largest channel; one that hardly ever says anything counts as this."""
+LEAST_WEIGHT = 1e-4
+"""A channel of smaller weights counts as this large."""
 
 
 def activations(
@@ -158,3 +161,39 @@ def codes_of(seen: dict[str, np.ndarray]) -> Codes:
         y, gate = (wide(seen[f"L{i}_{name}"]) for name in ("y_plus_D", "gate"))
         steps.append(LayerCodes(normed, gated, y, gate))
     return Codes(tuple(steps), code_step(seen["heads"]) / PLANE)
+
+
+def shared_gauges(model: FrameStackMamba2) -> tuple[jax.Array, ...]:
+    """For every array of the parameters what an optimiser's unit step in it means, as in
+    `awm_jax.train.world.gauges`, for channels that `balance` may share out.
+
+    `balance` gives a channel's size to one or the other, up to a thousandfold, and a step of the
+    optimiser is to mean the same wherever it lies: it is counted as if it were half in either.
+    """
+    ones = nnx.clone(model)
+    _, state = nnx.split(ones)
+    nnx.update(ones, jax.tree.map(jnp.ones_like, state))
+
+    def share(before: jax.Array, after: jax.Array) -> jax.Array:
+        """(n,), of the (n, rows) weights after, for the (n,) sizes before."""
+        size = jnp.sqrt(jnp.mean(jnp.square(after), axis=1))
+        log = 0.5 * jnp.log((size + LEAST_WEIGHT) / (jnp.abs(before) + LEAST_WEIGHT))
+        return jnp.exp(log - jnp.mean(log))
+
+    for layer, unit in zip(model.layers, ones.layers, strict=True):
+        for norm, after, unit_norm, unit_after in (
+            (layer.norm, layer.mamba.in_proj, unit.norm, unit.mamba.in_proj),
+            (layer.mamba.norm, layer.mamba.out_proj, unit.mamba.norm, unit.mamba.out_proj),
+        ):
+            scale = share(norm.scale[...], after.kernel[...])
+            unit_norm.scale[...] = 1 / scale
+            unit_after.kernel[...] = jnp.broadcast_to(scale[:, None], after.kernel.shape)
+    if model.pre_head is not None and ones.pre_head is not None:
+        rows = jnp.sqrt(jnp.mean(jnp.square(model.pre_head.kernel[...]), axis=0))
+        after = model.heads.linear.kernel[...]
+        scale = share(rows, after)
+        ones.pre_head.kernel[...] = jnp.broadcast_to(1 / scale[None], model.pre_head.kernel.shape)
+        assert ones.pre_head.bias is not None
+        ones.pre_head.bias[...] = 1 / scale
+        ones.heads.linear.kernel[...] = jnp.broadcast_to(scale[:, None], after.shape)
+    return Network.of(ones).params

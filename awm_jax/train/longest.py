@@ -27,9 +27,9 @@ HEAD = "character,action,frames,air,ground"
 def longest(data: Data) -> dict[tuple[int, int], tuple[int, int, int]]:
     """(character, action) -> the most frames that it lasted, and what mostly followed it late.
 
-    Character is `rules.ANYBODY` for what all have. Only what is frequent, and lasts no longer than
-    state_age counts; falls end by themselves. What follows is given for who stays in the air, and
-    for who stays on the ground.
+    Every action for `rules.ANYBODY`, and specials for each character beside. Only what is frequent,
+    and lasts no longer than state_age counts; falls end by themselves. What follows is given for
+    who stays in the air, and for who stays on the ground.
     """
     runs: list[np.ndarray] = []
     for game in data.games:
@@ -42,9 +42,11 @@ def longest(data: Data) -> dict[tuple[int, int], tuple[int, int, int]]:
             after = np.append(action[start[1:]], -1)
             last = start + frames - 1
             stays = np.append(ground[last[:-1]] == ground[start[1:]], False)
-            character = np.asarray(game["character"][start, player], np.int64)
-            character[action[start] < rules.OWN] = rules.ANYBODY
-            runs.append(np.stack([character, action[start], frames, after, ground[last], stays]))
+            anybody = np.full(len(start), rules.ANYBODY)
+            each = np.stack([anybody, action[start], frames, after, ground[last], stays])
+            own = each[:, action[start] >= rules.OWN]
+            own[0] = game["character"][start[action[start] >= rules.OWN], player]
+            runs += [each, own]
     who, actions, frames, after, ground, stays = np.concatenate(runs, axis=1)
     kinds, kind = np.unique(np.stack([who, actions]), axis=1, return_inverse=True)
     seen = np.bincount(kind)
@@ -54,7 +56,7 @@ def longest(data: Data) -> dict[tuple[int, int], tuple[int, int, int]]:
     wanted &= (kinds[1] > rules.WAITING) & ~np.isin(kinds[1], rules.FALLS)
     goes_on = (stays == 1) & (after > rules.WAITING)
 
-    def follows(number: int, on_ground: int, otherwise: int) -> int:
+    def follows(number: np.intp, on_ground: int, otherwise: int) -> int:
         which = goes_on & (kind == number) & (ground == on_ground)
         if not which.any():
             return otherwise

@@ -32,6 +32,7 @@ from awm_jax.fp32.mamba2 import Mamba2State
 from awm_jax.fp32.network import Network
 from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import match_transition
+from awm_jax.train.balance import shared_gauges
 from awm_jax.train.data import Data
 from awm_jax.train.export import write_checkpoint
 from awm_jax.train.fake_quant import rounded
@@ -44,7 +45,6 @@ from awm_jax.variant import Variant
 
 ENCODING = EncodingConfig(state_age_as_embed=True, state_flags=True, hitstun=True)
 REQUIRED = ("speed_air_x", "hitlag")
-LEAST_WEIGHT = 1e-4
 UNITS = dict.fromkeys(VELOCITY, 0.3) | {"percent": 2.0, "hitstun": 3.0}
 """Game units that a first guess errs by, and one step of the optimiser moves in; 1 if absent."""
 
@@ -371,41 +371,6 @@ def gauges(model: FrameStackMamba2) -> tuple[jax.Array, ...]:
     assert last.bias is not None
     last.kernel[...] = jnp.broadcast_to(row[None], last.kernel.shape)
     last.bias[...] = row
-    return Network.of(ones).params
-
-
-def shared_gauges(model: FrameStackMamba2) -> tuple[jax.Array, ...]:
-    """The same for channels that a norm's or a layer's weights share with the next product's.
-
-    `balance` gives a channel's size to one or the other, up to a thousandfold, and a step of the
-    optimiser is to mean the same wherever it lies: it is counted as if it were half in either.
-    """
-    ones = nnx.clone(model)
-    _, state = nnx.split(ones)
-    nnx.update(ones, jax.tree.map(jnp.ones_like, state))
-
-    def share(before: jax.Array, after: jax.Array) -> jax.Array:
-        """(n,), of the (n, rows) weights after, for the (n,) sizes before."""
-        size = jnp.sqrt(jnp.mean(jnp.square(after), axis=1))
-        log = 0.5 * jnp.log((size + LEAST_WEIGHT) / (jnp.abs(before) + LEAST_WEIGHT))
-        return jnp.exp(log - jnp.mean(log))
-
-    for layer, unit in zip(model.layers, ones.layers, strict=True):
-        for norm, after, unit_norm, unit_after in (
-            (layer.norm, layer.mamba.in_proj, unit.norm, unit.mamba.in_proj),
-            (layer.mamba.norm, layer.mamba.out_proj, unit.mamba.norm, unit.mamba.out_proj),
-        ):
-            scale = share(norm.scale[...], after.kernel[...])
-            unit_norm.scale[...] = 1 / scale
-            unit_after.kernel[...] = jnp.broadcast_to(scale[:, None], after.kernel.shape)
-    if model.pre_head is not None and ones.pre_head is not None:
-        rows = jnp.sqrt(jnp.mean(jnp.square(model.pre_head.kernel[...]), axis=0))
-        after = model.heads.linear.kernel[...]
-        scale = share(rows, after)
-        ones.pre_head.kernel[...] = jnp.broadcast_to(1 / scale[None], model.pre_head.kernel.shape)
-        assert ones.pre_head.bias is not None
-        ones.pre_head.bias[...] = 1 / scale
-        ones.heads.linear.kernel[...] = jnp.broadcast_to(scale[:, None], after.shape)
     return Network.of(ones).params
 
 

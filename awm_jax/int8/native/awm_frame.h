@@ -64,14 +64,12 @@ static void move(const awm_machine *m, const num *acc, i32 *cont) {
 /* rules.py: what follows an action that has lasted its longest, else the action itself. */
 static i32 ended(i32 action, i32 age, int stood, i32 character) {
   static const short longest[AWM_ENDING][3] = AWM_LONGEST;
-  i32 row = action;
-  if (action >= AWM_OWN) {
-    if (character < 0 || character >= AWM_FIGHTERS || action >= AWM_OWN + AWM_OWN_ACTIONS)
-      return action;
-    row += AWM_OWN_ACTIONS * character;
+  const short *ends = longest[action < 0 || action >= AWM_ACTIONS ? 0 : action];
+  if (action >= AWM_OWN && action < AWM_ACTIONS && character >= 0 && character < AWM_FIGHTERS) {
+    i32 own = AWM_ACTIONS + (AWM_ACTIONS - AWM_OWN) * character + action - AWM_OWN;
+    if (longest[own][0]) ends = longest[own];
   }
-  if (row < 0 || !longest[row][0] || age + 1 < longest[row][0]) return action;
-  return longest[row][1 + stood];
+  return ends[0] && age + 1 >= ends[0] ? ends[1 + stood] : action;
 }
 
 /* rules.py: the action of the new frame, where the network chose `said`. */
