@@ -12,6 +12,7 @@ import typer
 
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
+from converters.options import Json, Overwrite
 
 if TYPE_CHECKING:
     from converters.cartridge import Cartridge
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 FRAMES = 8192
 REPORT_FRAMES = 2048
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Replays = Annotated[
     list[str] | None,
     typer.Option(metavar="REPLAYS", help="A .slp, .slp.xz or .slx file, or a folder of them."),
@@ -236,6 +235,46 @@ def dequantize(
         _print(json.dumps({"output": out_dir, **summarize(made)}, indent=2))
     else:
         _print(f"{headline(made)}\nwritten to {one_line(out_dir)}")
+
+
+def image(
+    cartridge: Annotated[
+        str, typer.Argument(metavar="CARTRIDGE", help='Its folder, or "embedded".')
+    ],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The file to write.")],
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a cartridge's world as the one file that the C programs run it from.
+
+    awm-replay-check takes it, and a match that awm export wrote. Equal cartridges give equal files,
+    so that two people can compare the sha256.
+
+    Example: awm-convert image embedded world.img
+    """
+    if os.path.lexists(out) and not overwrite:
+        raise AwmError(f"{out} exists; choose another name or pass --overwrite")
+    with progress("writing the image"):
+        import hashlib
+
+        from awm_jax.files import write_atomically
+        from awm_jax.int8.native.image import pack
+        from converters.loading import load_cartridge
+        from converters.source import naming
+
+        loaded = load_cartridge(cartridge)
+        with naming(cartridge):
+            data = pack(loaded.world.params, loaded.world.arch)
+        write_atomically(out, data)
+    digest = hashlib.sha256(data).hexdigest()
+    if as_json:
+        found = {"output": out, "hash": loaded.cartridge.hash, "bytes": len(data)}
+        _print(json.dumps(found | {"sha256": digest}, indent=2))
+    else:
+        _print(
+            f"image of cartridge {loaded.cartridge.hash}\n"
+            f"{len(data):,} bytes, sha256 {digest}\nwritten to {one_line(out)}"
+        )
 
 
 def report(

@@ -13,6 +13,7 @@ from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
 from converters import cartridge_commands, mind_commands
+from converters.options import Json, Overwrite
 
 if TYPE_CHECKING:
     from converters.checkpoint import Checkpoint
@@ -38,6 +39,7 @@ app = typer.Typer(
       awm-convert quantize world cartridge --calibrate replays/    its integer twin
       awm-convert quantize-mind mind.safetensors mind --calibrate replays/
       awm-convert verify cartridge           is it sound
+      awm-convert image cartridge world.img  for the checker without Python
 
     Exit codes: 0 done, 1 found wanting, 2 usage or bad input, 130 interrupted.""",
 )
@@ -48,8 +50,6 @@ Surplus = Annotated[
         "--allow-surplus", help="Drop tensors that the network does not have, instead of refusing."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.command("torch")
@@ -153,6 +153,7 @@ for _command in (
     cartridge_commands.quantize,
     cartridge_commands.dequantize,
     cartridge_commands.verify,
+    cartridge_commands.image,
     cartridge_commands.report,
 ):
     app.command(_command.__name__)(_command)

@@ -12,7 +12,8 @@ import typer
 
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
-from converters.cartridge_commands import FRAMES, Json, Overwrite, Replays
+from converters.cartridge_commands import FRAMES, Replays
+from converters.options import Json, Overwrite
 
 if TYPE_CHECKING:
     from awm_jax.mwm.training.steps import Steps

@@ -14,42 +14,26 @@ import typer
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
-from crank.options import Json
+from crank.options import (
+    Block,
+    ButtonBias,
+    Context,
+    Devices,
+    EarlyKo,
+    Engine,
+    Json,
+    MaxFrames,
+    Ray,
+    Seed,
+    SeedAction,
+    SeedNoise,
+    Several,
+    Slots,
+    World,
+)
 
 if TYPE_CHECKING:
     from crank.batch.running import Progress
-
-World = Annotated[
-    str,
-    typer.Option(
-        metavar="WORLD",
-        help="A cartridge, or a checkpoint of a float world; by default the one that ships here.",
-    ),
-]
-MaxFrames = Annotated[int, typer.Option(metavar="N", help="Of a match; 60 are one second.")]
-EarlyKo = Annotated[
-    bool, typer.Option("--early-ko/--no-early-ko", help="End when a player has no stock left.")
-]
-Seed = Annotated[int, typer.Option(metavar="N", help="Of the whole run.")]
-Engine = Annotated[str, typer.Option(metavar="auto|xla|native", help="Same bits.")]
-Context = Annotated[
-    str | None, typer.Option(metavar="windowed|recurrent", help="Instead of the world's own.")
-]
-Slots = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Matches at once on a device; default: 64 on CPU, else 2048."),
-]
-Devices = Annotated[int | None, typer.Option(metavar="N", help="Default: all that JAX has.")]
-
-Ray = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="Play in blocks on a Ray cluster, HOST:PORT or auto; local starts one here. Its nodes "
-        "need the same files in the same places.",
-    ),
-]
-Block = Annotated[int, typer.Option(metavar="N", help="Matches of a block, with --ray.")]
 
 
 def batch(
@@ -65,25 +49,17 @@ def batch(
         ),
     ] = None,
     p1: Annotated[list[str] | None, typer.Option(metavar="AGENT", help="Likewise.")] = None,
-    stage: Annotated[
-        str, typer.Option(metavar="NAMES", help="Ids or names, with commas; one is drawn.")
-    ] = "32",
-    p0_char: Annotated[str, typer.Option(metavar="NAMES", help="Likewise, of player 0.")] = "2",
-    p1_char: Annotated[str, typer.Option(metavar="NAMES", help="Likewise, of player 1.")] = "2",
+    stage: Several = "32",
+    p0_char: Several = "2",
+    p1_char: Several = "2",
     max_frames: MaxFrames = 600,
     early_ko: EarlyKo = True,
     seed: Seed = 0,
     context: Context = None,
     engine: Engine = "auto",
-    button_bias: Annotated[
-        float, typer.Option(metavar="B", help="Added to a policy's button logits.")
-    ] = 0.0,
-    seed_noise: Annotated[
-        float, typer.Option(metavar="S", help="How far the players stand off their places.")
-    ] = 0.0,
-    seed_action: Annotated[
-        int, typer.Option(metavar="N", help="The players' first action; 14 is standing.")
-    ] = 0,
+    button_bias: ButtonBias = 0.0,
+    seed_noise: SeedNoise = 0.0,
+    seed_action: SeedAction = 0,
     record: Annotated[
         str,
         typer.Option(

@@ -17,7 +17,20 @@ from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
 from crank import FORMATS, batch_cli, ladder_cli, mind_cli, solana_cli, training_cli, watch_cli
-from crank.options import Json
+from crank.options import (
+    ButtonBias,
+    Character,
+    Context,
+    EarlyKo,
+    Engine,
+    Json,
+    MaxFrames,
+    Seed,
+    SeedAction,
+    SeedNoise,
+    Stage,
+    World,
+)
 from crank.solana_options import RPC, Program, Rpc, node_at, session_at, verify_session
 
 if TYPE_CHECKING:
@@ -80,59 +93,27 @@ AGENTS = "noop, hold-forward, random, policy:CKPT or mwm (a mind; mwm:PATH)."
 
 @app.command()
 def play(
-    world: Annotated[
-        str,
-        typer.Option(
-            metavar="WORLD",
-            help="A .pt, .safetensors, awm-convert folder or cartridge; default: the one that "
-            "ships with the package.",
-        ),
-    ] = EMBEDDED,
+    world: World = EMBEDDED,
     p0: Annotated[str, typer.Option(metavar="AGENT", help=f"Player 0: {AGENTS}")] = "hold-forward",
     p1: Annotated[str, typer.Option(metavar="AGENT", help=f"Player 1: {AGENTS}")] = "hold-forward",
-    stage: Annotated[
-        str | None, typer.Option(metavar="ID|NAME", help="Default: 32, Final Destination.")
-    ] = None,
-    p0_char: Annotated[
-        str | None, typer.Option(metavar="ID|NAME", help="Default: 2, Captain Falcon.")
-    ] = None,
-    p1_char: Annotated[str | None, typer.Option(metavar="ID|NAME", help="Likewise.")] = None,
-    max_frames: Annotated[int, typer.Option(metavar="N", help="60 frames are one second.")] = 600,
-    early_ko: Annotated[
-        bool, typer.Option("--early-ko/--no-early-ko", help="End when a player has no stock left.")
-    ] = True,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of all randomness.")] = 0,
-    context: Annotated[
-        str | None,
-        typer.Option(
-            metavar="windowed|recurrent",
-            help="windowed (default): the network sees the last frames, as in training; recurrent: "
-            "it remembers the whole match, and is faster. A cartridge says what it is.",
-        ),
-    ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(metavar="auto|xla|native", help="What computes a cartridge; same bits."),
-    ] = "auto",
+    stage: Stage = None,
+    p0_char: Character = None,
+    p1_char: Character = None,
+    max_frames: MaxFrames = 600,
+    early_ko: EarlyKo = True,
+    seed: Seed = 0,
+    context: Context = None,
+    engine: Engine = "auto",
     digest: Annotated[
         bool, typer.Option("--digest", help="Print the digest of the match alone.")
     ] = False,
-    button_bias: Annotated[
-        float,
-        typer.Option(metavar="B", help="Added to a policy's button logits (the founders: 4)."),
-    ] = 0.0,
-    seed_noise: Annotated[
-        float,
-        typer.Option(metavar="S", help="How far the players stand off their places, in units."),
-    ] = 0.0,
+    button_bias: ButtonBias = 0.0,
+    seed_noise: SeedNoise = 0.0,
     noise_per_frame: Annotated[
         bool,
         typer.Option("--noise-per-frame", help="Anew in every seed frame, as the founders do."),
     ] = False,
-    seed_action: Annotated[
-        int,
-        typer.Option(metavar="N", help="The players' first action; 14 is standing."),
-    ] = 0,
+    seed_action: SeedAction = 0,
     seed_replay: Annotated[
         str | None, typer.Option(metavar="GAME", help="Start from a real game (.slp or .slx).")
     ] = None,
@@ -196,10 +177,7 @@ def verify(
         str | None,
         typer.Option(metavar="CARTRIDGE", help="Default: the one that the file names."),
     ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(metavar="auto|xla|native", help="What computes it; same bits."),
-    ] = "auto",
+    engine: Engine = "auto",
     resim: Annotated[
         int,
         typer.Option(metavar="N", help="At each frame go back N frames and simulate them again."),
@@ -250,6 +228,34 @@ def _verify_session(
 ) -> SessionVerdict:
     with node_at(rpc, True) as node, progress("verifying", None, "frames") as advance:
         return verify_session(node, session_at(address, program), world, engine, advance)
+
+
+@app.command()
+def export(
+    match: Annotated[str, typer.Argument(metavar="MATCH", help="A match file.")],
+    output: Output = "match.bin",
+    as_json: Json = False,
+) -> None:
+    """Write a match for awm-replay-check, the checker that needs no Python.
+
+    The file holds the seed frames, both players' inputs and the digest: enough to compute the match
+    again, nothing computed. The checker's other file, the world, is what awm-convert image writes.
+    The checker is one C program; docs/integer-spec.md shows how it is compiled and run.
+
+    Example: awm export match.json --output match.bin
+    """
+    _check_output(output, "object")
+    with progress("reading"):
+        from awm_jax.files import write_atomically
+        from crank.verify import export_match
+
+        data, frames, digest = export_match(match)
+        write_atomically(output, data)
+    if as_json:
+        found = {"output": output, "bytes": len(data), "frames": frames, "digest": digest}
+        _print(json.dumps(found, indent=2))
+    else:
+        _print(f"{frames} frames, digest {digest}\nwritten to {one_line(output)}")
 
 
 @app.command()

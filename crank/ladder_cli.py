@@ -9,7 +9,8 @@ import typer
 
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import one_line, progress
-from crank.batch_cli import (
+from crank.batch_cli import choices, note, rates
+from crank.options import (
     Block,
     Context,
     Devices,
@@ -19,11 +20,10 @@ from crank.batch_cli import (
     MaxFrames,
     Ray,
     Seed,
+    SeedAction,
+    Several,
     Slots,
     World,
-    choices,
-    note,
-    rates,
 )
 
 
@@ -42,9 +42,7 @@ def ladder(
     schedule: Annotated[
         str, typer.Option(metavar="round-robin|swiss|adaptive", help="Who plays whom.")
     ] = "round-robin",
-    stage: Annotated[
-        str, typer.Option(metavar="NAMES", help="Ids or names, with commas; one is drawn.")
-    ] = "2,3,8,28,31,32",
+    stage: Several = "2,3,8,28,31,32",
     character: Annotated[
         str, typer.Option(metavar="NAMES", help="Likewise, for agents that have none.")
     ] = "2",
@@ -53,9 +51,7 @@ def ladder(
     seed: Seed = 0,
     context: Context = None,
     engine: Engine = "auto",
-    seed_action: Annotated[
-        int, typer.Option(metavar="N", help="The players' first action; 14 is standing.")
-    ] = 0,
+    seed_action: SeedAction = 0,
     slots: Slots = None,
     devices: Devices = None,
     ray: Ray = None,

@@ -10,14 +10,12 @@ import typer
 
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
+from crank.options import PLAIN, TrainSeed
 
 mind = typer.Typer(
     name="mind",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    no_args_is_help=True,
     help="Mental World Models: learn one, look into one. As an agent it plays as mwm:PATH.",
+    **PLAIN,
 )
 
 
@@ -32,7 +30,7 @@ def train(
     iwm_dim: Annotated[int, typer.Option(min=1, help="Width of the visual latent.")] = 768,
     window: Annotated[int, typer.Option(min=2, help="Steps in a row.")] = 16,
     games: Annotated[int | None, typer.Option(min=1, help="Use only the first N games.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: TrainSeed = 0,
     practice: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,14 +10,14 @@ import typer
 from awm_jax.cartridges import EMBEDDED
 from awm_jax.console import progress
 from awm_jax.errors import AwmError
-from crank.options import PLAIN, Json
+from crank.options import PLAIN, Engine, Json
 from crank.solana_options import (
     RPC,
     Address,
-    Engine,
     Key,
     Program,
     Rpc,
+    Shards,
     World,
     Yes,
     is_local,
@@ -31,6 +31,8 @@ from crank.solana_options import (
     shards_at,
 )
 
+Named = Annotated[str, typer.Option(metavar="ID|NAME")]
+
 session = typer.Typer(name="session", help="A match on a Solana rollup.", **PLAIN)
 
 
@@ -41,14 +43,11 @@ def create(
     crank_key: Annotated[
         str, typer.Option(metavar="FILE", help="The key whose crank may commit frames.")
     ] = "crank.json",
-    stage: Annotated[str, typer.Option(metavar="ID|NAME")] = "32",
-    character: Annotated[str, typer.Option(metavar="ID|NAME")] = "2",
+    stage: Named = "32",
+    character: Named = "2",
     max_frames: Annotated[int, typer.Option(min=1, max=600_000)] = 600,
     seed: Annotated[int, typer.Option(min=0, help="Of the start and of the agents.")] = 0,
-    on_chain: Annotated[
-        str | None,
-        typer.Option(metavar="SHARDS", help="Computed by the program from these weights."),
-    ] = None,
+    on_chain: Shards = None,
     rpc: Rpc = RPC,
     program: Program = None,
     yes: Yes = False,
@@ -100,7 +99,7 @@ def create(
 def join(
     address: Address,
     key: Key = "player1.json",
-    character: Annotated[str, typer.Option(metavar="ID|NAME")] = "2",
+    character: Named = "2",
     rpc: Rpc = RPC,
     program: Program = None,
     yes: Yes = False,
@@ -245,10 +244,7 @@ def crank(
     max_transaction: Annotated[
         int, typer.Option(min=1000, help="State bytes in one transaction.")
     ] = 480_000,
-    on_chain: Annotated[
-        str | None,
-        typer.Option(metavar="SHARDS", help="The program computes the frames from these weights."),
-    ] = None,
+    on_chain: Shards = None,
     poll: Annotated[bool, typer.Option("--poll", help="Do not subscribe.")] = False,
     engine: Engine = "auto",
     yes: Yes = False,

@@ -21,6 +21,10 @@ PORT = 8899
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NEEDED = ("solders", "websockets")
 
+Shards = Annotated[
+    str | None,
+    typer.Option("--on-chain", metavar="SHARDS", help="The program computes with these weights."),
+]
 Rpc = Annotated[str, typer.Option("--rpc", metavar="URL", help="The rollup's node.")]
 Address = Annotated[str, typer.Option("--session", metavar="PUBKEY", help="The session.")]
 World = Annotated[str, typer.Option("--world", metavar="CARTRIDGE", help="What is played.")]
@@ -30,7 +34,6 @@ Key = Annotated[
 Program = Annotated[
     str | None, typer.Option("--program", metavar="PUBKEY", help="Default: ours, locally.")
 ]
-Engine = Annotated[str, typer.Option(metavar="auto|xla|native", help="Same bits.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before sending to another machine.")]
 Syscall = Annotated[bool, typer.Option("--syscall", help="For a program that calls sol_matmul_i8.")]
 RPC = f"http://127.0.0.1:{PORT}"

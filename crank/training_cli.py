@@ -10,7 +10,7 @@ import typer
 
 from awm_jax.console import progress
 from awm_jax.errors import AwmError
-from crank.options import PLAIN, Json
+from crank.options import PLAIN, Json, TrainSeed
 
 if TYPE_CHECKING:
     from awm_jax.fp32.mamba2 import FrameStackMamba2
@@ -23,7 +23,6 @@ Folder = Annotated[str, typer.Argument(metavar="DATA", help="A folder of `awm da
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder of the run.")]
 Config = Annotated[str, typer.Option("--config", metavar="NAME", help="tiny, small, production.")]
 Steps = Annotated[int | None, typer.Option("--steps", min=2, help="In all.")]
-Seed = Annotated[int, typer.Option("--seed", min=0)]
 
 
 @data.command()
@@ -83,7 +82,7 @@ def world(
         str, typer.Option("--config", metavar="NAME", help="tiny, small, rounded, production.")
     ] = "small",
     steps: Steps = None,
-    seed: Seed = 0,
+    seed: TrainSeed = 0,
     begin: Annotated[
         str | None, typer.Option(metavar="CKPT", help="Begin with the weights of this world.")
     ] = None,
@@ -122,7 +121,7 @@ def policy(
     out: Out,
     config: Config = "small",
     steps: Steps = None,
-    seed: Seed = 0,
+    seed: TrainSeed = 0,
     character: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whom to clone; everybody if absent.")
     ] = None,
@@ -163,7 +162,7 @@ def practice(
         str | None, typer.Option(metavar="CKPT", help="Begin with this one, staying near CLONE.")
     ] = None,
     steps: Steps = None,
-    seed: Seed = 0,
+    seed: TrainSeed = 0,
 ) -> None:
     """Let a clone play in a world and learn to keep its stocks, or go on with the run in OUT.
 

@@ -20,6 +20,8 @@ from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
 from awm_jax.game import digest as digests
 from awm_jax.int8.frame import PAD_FIELDS, GameFrame, decode
+from awm_jax.int8.native.match_file import match_bytes
+from converters.source import naming
 from crank import viz
 
 NOT_INTEGER = (
@@ -94,15 +96,7 @@ def open_match(path: str, world: str | None, engine: str) -> tuple[Any, dict[str
     Raises:
       AwmError: not a match file, no such cartridge, or another one than it was played in.
     """
-    try:
-        with open(path, "rb") as file:
-            content = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise AwmError(f"{path} is not a match file ({error})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("meta"), dict):
-        raise AwmError(f"{path} is not the object form of a match file; play with --format object")
-    if "machine" not in content:
-        raise AwmError(f"{path}: {NOT_INTEGER}")
+    content = _read(path)
     meta = content["meta"]
     folder = world or meta.get("model_checkpoint")
     if not isinstance(folder, str):
@@ -118,6 +112,32 @@ def open_match(path: str, world: str | None, engine: str) -> tuple[Any, dict[str
     return ready, content
 
 
+def export_match(path: str) -> tuple[bytes, int, str]:
+    """A match file as the bytes that `awm-replay-check` reads, its generated frames, its digest.
+
+    Raises:
+      AwmError: not a match file of the integer machine, or its record is damaged.
+    """
+    content = _read(path)
+    with naming(path):
+        seed, pads, digest = read_machine(content, None)
+        return match_bytes(seed, pads, digests.from_hex(digest)), len(pads), digest
+
+
+def _read(path: str) -> dict[str, Any]:
+    """The object of an integer world's match file."""
+    try:
+        with open(path, "rb") as file:
+            content = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise AwmError(f"{path} is not a match file ({error})") from None
+    if not isinstance(content, dict) or not isinstance(content.get("meta"), dict):
+        raise AwmError(f"{path} is not the object form of a match file; play with --format object")
+    if "machine" not in content:
+        raise AwmError(f"{path}: {NOT_INTEGER}")
+    return content
+
+
 def machine_record(start: GameFrame, pads: np.ndarray, digest: str) -> dict[str, Any]:
     """The part of a match file from which the match can be computed again.
 
@@ -130,9 +150,12 @@ def machine_record(start: GameFrame, pads: np.ndarray, digest: str) -> dict[str,
 
 
 def read_machine(
-    match: Mapping[str, Any], cfg: EncodingConfig
+    match: Mapping[str, Any], cfg: EncodingConfig | None
 ) -> tuple[GameFrame, np.ndarray, str]:
     """The seed frames, pads (T, 2, 8) int32 and digest of a match file.
+
+    Args:
+      cfg: of the cartridge, whose columns the frames must have; None takes the frames' own.
 
     Raises:
       AwmError: the file is of a float world, or its record is damaged.
@@ -154,16 +177,23 @@ def read_machine(
         raise AwmError(f"the match's machine record is damaged ({error}); record it anew") from None
     pads[..., :4] = np.where(pads[..., :4] > 127, pads[..., :4] - 256, pads[..., :4])
     count = seed.stage.shape[0] if seed.stage.ndim == 1 else 0
+    if cfg is None:
+        cont, binary, ints = (
+            v.shape[-1] if v.ndim else 0 for v in (seed.cont, seed.binary, seed.ints)
+        )
+    else:
+        cont, binary, ints = cfg.continuous_dim, cfg.binary_dim, cfg.int_per_player
     wanted = {
-        "cont": (count, 2, cfg.continuous_dim),
-        "binary": (count, 2, cfg.binary_dim),
-        "ints": (count, 2, cfg.int_per_player),
+        "cont": (count, 2, cont),
+        "binary": (count, 2, binary),
+        "ints": (count, 2, ints),
         "stage": (count,),
         "pads": (count, 2, len(PAD_FIELDS)),
     }
     for name, shape in wanted.items():
         if getattr(seed, name).shape != shape or not count:
-            raise AwmError(f"the match's seed frames do not fit the cartridge: {name}")
+            to = "each other" if cfg is None else "the cartridge"
+            raise AwmError(f"the match's seed frames do not fit {to}: {name}")
     return seed, pads, digest
 
 

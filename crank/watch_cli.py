@@ -12,6 +12,7 @@ import typer
 
 from awm_jax.console import one_line, progress
 from awm_jax.errors import AwmError
+from crank.options import Character, MaxFrames, Stage
 
 if TYPE_CHECKING:
     from crank.watch.library import Library
@@ -106,10 +107,10 @@ def serve(
     ] = None,
     p0: Annotated[str, typer.Option(metavar="AGENT")] = "hold-forward",
     p1: Annotated[str, typer.Option(metavar="AGENT")] = "hold-forward",
-    stage: Annotated[str | None, typer.Option(metavar="ID|NAME")] = None,
-    p0_char: Annotated[str | None, typer.Option(metavar="ID|NAME")] = None,
-    p1_char: Annotated[str | None, typer.Option(metavar="ID|NAME")] = None,
-    max_frames: Annotated[int, typer.Option(metavar="N", help="28800 are 8 minutes.")] = 28800,
+    stage: Stage = None,
+    p0_char: Character = None,
+    p1_char: Character = None,
+    max_frames: MaxFrames = 28800,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Of the first match; then counted on.")
     ] = 0,

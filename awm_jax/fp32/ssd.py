@@ -80,6 +80,8 @@ def ssd_chunked(
     """The same values by products: quadratic inside a chunk, a scan over the chunks' end states.
 
     Any L: the last chunk is filled with frames of dt = 0, which neither decay nor drive the state.
+    A frame whose dt, x or B is not finite makes its row NaN from there on, and nothing before it: a
+    product alone would spread it over its chunk, since 0 times NaN is NaN.
     """
     length = x.shape[-3]
     batch = x.ndim - 3
@@ -94,6 +96,9 @@ def ssd_chunked(
     steps = jnp.swapaxes(A.reshape((1,) * (dt.ndim - 1) + A.shape) * dt, -1, -2)
     log_decay = jnp.cumsum(steps, axis=-1)  # (*b,c,H,Q)
     dtx = dt[..., None] * x
+    finite = jnp.isfinite(dtx).all((-2, -1)) & jnp.isfinite(B).all(-1)  # (*b,c,Q)
+    dtx, B = jnp.where(finite[..., None, None], dtx, 0), jnp.where(finite[..., None], B, 0)
+    until = jax.lax.cumprod(finite.astype(jnp.int8), axis=batch + 1) > 0
 
     within = jnp.exp(segment_sums(steps))  # (*b,c,H,i,j)
     scores = jnp.einsum("...in,...jn->...ij", C, B)[..., None, :, :]
@@ -101,6 +106,7 @@ def ssd_chunked(
 
     to_end = within[..., -1, :]  # (*b,c,H,Q)
     ends = jnp.einsum("...hj,...jhp,...jn->...hpn", to_end, dtx, B)
+    ends = jnp.where(until[..., -1, None, None, None], ends, jnp.nan)
     decay = jnp.exp(log_decay[..., -1])[..., None, None]
 
     def body(state, chunk):
@@ -114,6 +120,7 @@ def ssd_chunked(
     entering = jnp.moveaxis(entering, 0, batch)
     carried = jnp.einsum("...in,...hpn->...ihp", C, entering)
     y = y + carried * jnp.swapaxes(jnp.exp(log_decay), -1, -2)[..., None]
+    y = jnp.where(until[..., None, None], y, jnp.nan)
 
     y = y.reshape((*y.shape[:batch], length + pad, *y.shape[batch + 2 :]))
     return jax.lax.slice_in_dim(y, 0, length, axis=batch), state

@@ -7,9 +7,13 @@ wants more re-computes the match.
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from awm_jax.errors import AwmError
 
 LANES = 4
 _P1, _P2, _P3, _P4, _P5 = 2654435761, 2246822519, 3266489917, 668265263, 374761393
@@ -57,3 +61,14 @@ def extend(digest: jax.Array, words: jax.Array) -> jax.Array:
 def hexdigest(digest: np.ndarray) -> str:
     """32 hexadecimal digits, lane 0 first."""
     return "".join(f"{int(lane):08x}" for lane in np.asarray(digest))
+
+
+def from_hex(text: str) -> np.ndarray:
+    """The digest (4,) uint32 that `hexdigest` prints as `text`.
+
+    Raises:
+      AwmError: it is not 32 hexadecimal digits.
+    """
+    if re.fullmatch(f"[0-9a-f]{{{8 * LANES}}}", text) is None:
+        raise AwmError(f"a digest has {8 * LANES} hexadecimal digits, this one is damaged")
+    return np.frombuffer(bytes.fromhex(text), ">u4").astype(np.uint32)

@@ -49,7 +49,9 @@ def draw_bits(seed: jax.Array, frame: jax.Array, player: jax.Array | int, count:
     low = jnp.broadcast_to(jnp.asarray(frame, jnp.int32).astype(jnp.uint32), (blocks,))
     player = jnp.asarray(player, jnp.uint32)
     high = (player << jnp.uint32(16)) + jnp.arange(blocks, dtype=jnp.uint32)
-    return threefry2x32(seed, jnp.stack([low, high])).T.reshape(-1)[:count]
+    # Not .T: XLA without its pass "fusion" takes a transpose before a reshape for none.
+    even, odd = threefry2x32(seed, jnp.stack([low, high]))
+    return jnp.stack([even, odd], axis=-1).reshape(-1)[:count]
 
 
 def uniform(bits: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ import dataclasses
 import importlib
 import logging
 import os
+import socket
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -27,6 +28,8 @@ TRIES = 5
 """Workers that a block may lose before the run gives up."""
 LOOK = 1.0
 """Seconds between two looks while no block ends."""
+PATIENCE = 10.0
+"""Seconds to wait for a cluster's address to answer."""
 
 Finished = list[tuple[Any, Any]]
 
@@ -200,14 +203,23 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
         return
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        told = (getattr(error, "strerror", None) or str(error)).strip()
+        reason = (told.splitlines() or [type(error).__name__])[0]
         raise AwmError(f"no Ray cluster at {address!r}: {reason}") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """OSError where nobody listens at HOST:PORT: Ray itself would try for a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
 
 
 def _described(ray: Any) -> str:

@@ -207,7 +207,7 @@ def confidence_units(loaded: LoadedCartridge) -> dict[str, float | None]:
     under the game's rules is the logit of a hit; None without them.
     """
     heads, stated = loaded.world.params.heads, loaded.cartridge.entries
-    scale = loaded.cartridge.manifest["int8"]["scales"]["hidden"]
+    scales = loaded.cartridge.manifest["int8"]["scales"]
 
     def after(key: str, dense: Dense, scale: float) -> float:
         """The scale of a layer's outputs: that of its sums over what these are multiplied by."""
@@ -215,8 +215,10 @@ def confidence_units(loaded: LoadedCartridge) -> dict[str, float | None]:
         a, m = (np.asarray(v, np.float64)[: len(rows)] for v in (dense.out.a, dense.out.m))
         return float(np.median(rows * scale * 2.0 ** (a + 15) / m))
 
+    scale = scales["hidden"]
     if heads.hidden is not None:
-        scale = after("pre_head.weight", heads.hidden, scale)
+        # Earlier cartridges did not state it.
+        scale = scales.get("pre_head") or after("pre_head.weight", heads.hidden, scale)
     action = after("p0_action_head.weight", heads.logits, scale * 128)
     arch = loaded.world.arch
     hit = arch.cfg.stocks_scale / UNIT if arch.variant.game_rules else None

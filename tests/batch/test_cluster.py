@@ -174,8 +174,7 @@ def test_a_node_killed_in_the_middle_changes_nothing(nodes, tmp_path: Path) -> N
 
 
 @needs_ray
-@pytest.mark.long
 @pytest.mark.filterwarnings("default")
 def test_no_cluster_there() -> None:
-    with pytest.raises(AwmError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
+    with pytest.raises(AwmError, match=r"no Ray cluster at '127\.0\.0\.1:1': Connection refused"):
         run_batch(small_spec(4, SCRIPTED), cluster=Cluster("127.0.0.1:1"))

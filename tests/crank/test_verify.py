@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import json
 
+import jax
 import numpy as np
 import pytest
 from support.int_worlds import arch_of, world_of
 
 from awm_jax.errors import AwmError
+from awm_jax.int8.native.match_file import match_bytes
 from crank import playing
-from crank.verify import open_match, verify
+from crank.verify import export_match, open_match, verify
 
 FRAMES = 60
 
@@ -102,3 +104,32 @@ def test_files_that_are_no_match(tmp_path, text):
     path.write_text(text)
     with pytest.raises(AwmError, match=r"match\.json"):
         open_match(str(path), None, "xla")
+
+
+def test_exported_for_the_checker(recorded, match, tmp_path):
+    path = tmp_path / "match.json"
+    path.write_text(json.dumps(recorded))
+    data, frames, digest = export_match(str(path))
+    start = jax.tree.map(lambda v: v[: match.seed_count], match.frames)
+    lanes = np.array([int(match.digest[i : i + 8], 16) for i in range(0, 32, 8)], np.uint32)
+    assert data == match_bytes(start, match.pads, lanes)
+    assert (frames, digest) == (FRAMES, match.digest)
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda m: m.pop("machine"), "not played by the integer machine"),
+        (lambda m: m["machine"].update(digest="0" * 31), "a digest has 32 hexadecimal digits"),
+        (lambda m: m["machine"].update(pads="00"), "record is damaged"),
+        (lambda m: m["machine"]["seed"]["stage"].pop(), "do not fit each other: cont"),
+        (lambda m: m["machine"]["seed"].update(binary=0), "do not fit each other: binary"),
+    ],
+)
+def test_what_is_not_exported(recorded, tmp_path, damage, why):
+    changed = copy.deepcopy(recorded)
+    damage(changed)
+    path = tmp_path / "match.json"
+    path.write_text(json.dumps(changed))
+    with pytest.raises(AwmError, match=rf"match\.json: .*{why}"):
+        export_match(str(path))

@@ -198,3 +198,42 @@ def test_decay_stays_exact_after_large_steps():
         for value, want in zip(got, (y, state), strict=True):
             scale = float(jnp.abs(want).max())
             np.testing.assert_allclose(value, want, atol=2e-6 * scale, rtol=0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("which", ["x", "dt", "B", "C"])
+def test_a_chunk_is_spoilt_from_the_bad_frame_on(which, value):
+    """As frame by frame: nothing before it, no other row; later chunks through the state."""
+    rng, length, bad = np.random.default_rng(1), 11, 6
+    x, B, C = rng.normal(size=(2, length, 2, 4)), *rng.normal(size=(2, 2, length, 3))
+    dt = rng.uniform(0.1, 1.0, (2, length, 2))
+    clean = {"x": x, "dt": dt, "A": np.array([-1.0, -0.5]), "B": B, "C": C}
+    clean = {name: v.astype(np.float32) for name, v in clean.items()}
+    spoilt = {name: v.copy() for name, v in clean.items()}
+    spoilt[which][1, bad] = value
+    want, _ = quick_jit(ssd_sequential)(*spoilt.values())
+    lost = ~np.isfinite(want).all((-2, -1))
+    assert lost[1, bad] and not lost[0].any() and not lost[1, :bad].any()
+    for size in (1, 4, 64):
+        call = quick_jit(ssd_chunked, static_argnums=6)
+        got, _ = call(*spoilt.values(), None, size)
+        np.testing.assert_array_equal(~np.isfinite(got).all((-2, -1)), lost)
+        before, _ = call(*clean.values(), None, size)
+        np.testing.assert_array_equal(got[~lost], before[~lost])
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_a_sequence_is_spoilt_from_the_bad_frame_on(network, sequence, which):
+    spoilt = [np.array(value) for value in sequence]
+    spoilt[which][1, 6, 0] = np.nan
+    by_frames = compiled(network, "sequence", chunk_size=0)(*spoilt)
+    lost = ~np.isfinite(by_frames[0]["continuous_delta"]).all(-1)
+    assert lost[1, 6] and not lost[0].any() and not lost[1, :6].any()
+    call = compiled(network, "sequence", chunk_size=None)
+    outputs, state = call(*spoilt)
+    for name, clean in call(*sequence)[0].items():
+        np.testing.assert_array_equal(np.isnan(outputs[name]), np.isnan(by_frames[0][name]))
+        np.testing.assert_array_equal(outputs[name][~lost], clean[~lost])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_array_equal(np.isnan(a), np.isnan(b)), state, by_frames[1]
+    )

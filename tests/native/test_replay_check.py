@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.replay_cases import ARCHES, FRAMES, SANITIZE, Case, case_of, check
 
+from awm_jax.cartridges import EMBEDDED
 from awm_jax.int8.native.image import DIMS, LAYER_TENSORS, MAGIC, TENSORS
 from awm_jax.int8.native.programs import HERE, KERNEL, build, compiler
 
@@ -49,6 +53,45 @@ def test_another_digest_is_status_1(program: Path, case: Case, tmp_path: Path) -
     done = check(program, tmp_path, case.image, case.match[:-1] + b"\0")
     assert done.returncode == 1
     assert "DIFFERENT" in done.stdout and case.digest in done.stdout
+
+
+def user(folder: Path, *command: str) -> str:
+    """What a command prints that is run in `folder` as a user would."""
+    paths = [os.environ.get("PYTHONPATH", "")]
+    if os.environ.get("AWM_TEST_INSTALLED") != "1":
+        paths.insert(0, str(Path(__file__).resolve().parents[2]))
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    env["AWM_CACHE_DIR"] = str(folder / "cache")
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_user_s_match(tmp_path: Path) -> None:
+    """From the cartridge that ships to a checked match, by commands alone."""
+    built = user(tmp_path, "awm_jax.int8.native.programs", "bin", "awm-replay-check").strip()
+    agents = ["--p0", "random", "--p1", "random", "--seed-action", "14"]
+    digest = user(tmp_path, "crank", "play", *agents, "--max-frames", "90", "--digest").strip()
+    exported = json.loads(user(tmp_path, "crank", "export", "match.json", "--json"))
+    assert (exported["digest"], exported["frames"]) == (digest, 90)
+    written = json.loads(user(tmp_path, "converters", "image", EMBEDDED, "world.img", "--json"))
+    image, match = ((tmp_path / n).read_bytes() for n in ("world.img", exported["output"]))
+    assert hashlib.sha256(image).hexdigest() == written["sha256"]
+    assert (len(image), len(match)) == (written["bytes"], exported["bytes"])
+
+    program = tmp_path / built
+    done = check(program, tmp_path, image, match)
+    assert (done.returncode, done.stdout) == (0, f"{digest} equal after 90 frames\n")
+    biases = int.from_bytes(image[(at := _slot("numeric_bias")) : at + 4], "little")
+    x = biases + 4  # of player 0; the first is percent's
+    for part, at in ((match, -16 - 16 * 45), (match, -1), (image, x + 2)):
+        flipped = bytearray(part)
+        flipped[at] ^= 1
+        files = (image, bytes(flipped)) if part is match else (bytes(flipped), match)
+        done = check(program, tmp_path, *files)
+        assert done.returncode == 1 and "DIFFERENT after 90 frames" in done.stdout, at
 
 
 def test_one_controller_bit_is_another_match(program: Path, tmp_path: Path) -> None:

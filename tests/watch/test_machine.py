@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import copy
+import dataclasses
 import gzip
 import hashlib
 import importlib.util
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("starlette")
+import converters
 from awm_jax.cartridges import EMBEDDED, embedded
 from awm_jax.errors import AwmError
 from crank import watch_cli
@@ -159,3 +162,21 @@ def test_beside_needs_something_to_play_beside() -> None:
     for options in ({}, {"rerun": "match.json"}):
         with pytest.raises(AwmError, match="nothing to play beside"):
             watch_cli.serve(".", beside=EMBEDDED, **options)
+
+
+def test_the_scale_of_the_heads_is_the_stated_one() -> None:
+    """Where the manifest is of before it was stated, that of the layer itself."""
+    loaded = converters.load_cartridge(EMBEDDED)
+    stated = loaded.cartridge.manifest["int8"]["scales"]["pre_head"]
+
+    def action(**scales: float) -> float | None:
+        manifest = copy.deepcopy(loaded.cartridge.manifest)
+        manifest["int8"]["scales"].pop("pre_head")
+        manifest["int8"]["scales"] |= scales
+        cartridge = dataclasses.replace(loaded.cartridge, manifest=manifest)
+        return machine.confidence_units(dataclasses.replace(loaded, cartridge=cartridge))["action"]
+
+    wanted = machine.confidence_units(loaded)["action"]
+    assert wanted is not None and action(pre_head=stated) == wanted
+    assert action(pre_head=2 * stated) == 2 * wanted
+    assert action() == pytest.approx(wanted, rel=1e-3)

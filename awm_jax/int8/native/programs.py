@@ -1,4 +1,4 @@
-"""Compiles the programs around the kernel: `python -m awm_jax.int8.native.programs OUTDIR`.
+"""Compiles the programs around the kernel: `python -m awm_jax.int8.native.programs DIR [NAME]`.
 
 They need a C compiler and nothing else; the kernel's library is built by the package's build.
 """
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from awm_jax.console import explain, fail
 from awm_jax.errors import AwmError
 
 HERE = Path(__file__).parent
@@ -56,11 +57,16 @@ def link(program: Path, source: Path, flags: Sequence[str] = ()) -> Path:
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: python -m awm_jax.int8.native.programs OUTDIR", file=sys.stderr)
+    out, *names = sys.argv[1:] or ["--help"]
+    if out.startswith("-") or len(names) > 1 or not set(names) <= PROGRAMS.keys():
+        known = "|".join(PROGRAMS)
+        print(f"usage: python -m awm_jax.int8.native.programs DIR [{known}]", file=sys.stderr)
         return 2
-    for name in PROGRAMS:
-        print(build(Path(sys.argv[1]), name))
+    try:
+        for name in names or PROGRAMS:
+            print(build(Path(out), name))
+    except (AwmError, OSError) as error:
+        return fail("programs", explain(error))
     return 0
 
 

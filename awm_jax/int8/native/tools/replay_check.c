@@ -1,7 +1,7 @@
 /* awm-replay-check IMAGE MATCH: replays a recorded match and prints its digest.
  *
- * IMAGE is a cartridge's world as `awm_jax.int8.native.image` packs it, MATCH a file of
- * `awm_jax.int8.native.match_file`. Exit status: 0 the digest is the recorded one, 1 it is another,
+ * IMAGE is a cartridge's world as `awm-convert image` writes it (layout: ../image.py), MATCH a match
+ * as `awm export` does (../match_file.py). Exit status: 0 the digest is the recorded one, 1 it is another,
  * 2 the files cannot be read or are refused. $AWM_PATH forces a path. */
 #include <stdio.h>
 
@@ -27,7 +27,8 @@ static uint8_t *read_file(const char *name, size_t *length) {
 
 int main(int argc, char **argv) {
   if (argc != 3) {
-    fprintf(stderr, "usage: awm-replay-check IMAGE MATCH\n");
+    fprintf(stderr,
+            "usage: awm-replay-check IMAGE MATCH (from: awm-convert image, awm export)\n");
     return 2;
   }
   size_t image_length = 0, match_length = 0;
