@@ -84,14 +84,14 @@ def _read(source: str, iwm_dim: int, games: int | None) -> tuple[Any, list[tuple
 def practise(
     begin: Annotated[str, typer.Argument(metavar="MIND", help="The mind to go on from.")],
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder of the rounds.")],
-    rounds: Annotated[int, typer.Option(min=1, help="How often it plays and learns.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="How often it plays and learns.")] = 1,
     matches: Annotated[
         int, typer.Option(min=1, help="Of a round, against each opponent on each side.")
-    ] = 96,
+    ] = 48,
     decisions: Annotated[
         int, typer.Option(min=3, help="Of a match at most; ten are a second.")
     ] = 220,
-    learn: Annotated[int, typer.Option(min=2, help="Steps of the optimiser a round.")] = 500,
+    learn: Annotated[int, typer.Option(min=2, help="Steps of the optimiser a round.")] = 400,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Let a mind learn from its own matches in the embedded cartridge, against noop and random.
@@ -99,7 +99,7 @@ def practise(
     Or go on with what OUT holds: more rounds, or those that a kill left out. Writes
     OUT/round-N/run/mind.safetensors. Needs the extras mwm and train.
 
-    Example: awm mind practise run/mind.safetensors practised --rounds 4
+    Example: awm mind practise run/mind.safetensors practised --rounds 2
     """
     with progress("reading"):
         from awm_jax.cartridges import EMBEDDED
@@ -114,8 +114,9 @@ def practise(
             return Mind.of(load_mwm(path).model)
 
         world, start = load_world(EMBEDDED, None, "auto")[0], load(begin)
-    sizes = {"matches": matches, "decisions": decisions, "learn": learn}
-    config = RoundsConfig(rounds=rounds, seed=seed, **sizes)
+    config = RoundsConfig(
+        rounds=rounds, matches=matches, decisions=decisions, learn=learn, seed=seed
+    )
     with progress("practising", rounds, "rounds") as advance:
         improve(
             world,

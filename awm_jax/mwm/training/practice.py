@@ -165,12 +165,12 @@ def play(
         state, latent, theirs, number = carry
         frame = jax.vmap(newest, (0, None))(state, side)
         keys = jax.random.split(key, count)
-        latent, action, *saw = jax.vmap(explorer.decide)(latent, frame, keys)
+        latent, action, saw, own, worth = jax.vmap(explorer.decide)(latent, frame, keys)
         acting = (state, action, theirs, number)
         step = jax.vmap(frame_step, (0, None))
         acting, _ = jax.lax.scan(step, acting, jnp.arange(PERIOD))
         stats = (frame.cont[..., where[name]] for name in ("percent", "stocks"))
-        return (acting[0], latent, *acting[2:]), Seen(*saw[:2], action, *saw[2:], *stats)
+        return (acting[0], latent, *acting[2:]), Seen(saw, own, action, worth, *stats)
 
     first = jnp.full(count, world.context_len, jnp.int32)
     latent = jnp.zeros((count, explorer.mind.latent_dim))

@@ -20,7 +20,7 @@ from awm_jax.contracts import Agent
 from awm_jax.files import write_atomically
 from awm_jax.mwm.network import Mind
 from awm_jax.mwm.training.job import WEIGHTS, MindConfig, MindJob
-from awm_jax.mwm.training.practice import Trials, practise
+from awm_jax.mwm.training.practice import Trials, begin_matches, practise
 from awm_jax.mwm.training.replays import joined
 from awm_jax.mwm.training.steps import Steps, split
 from awm_jax.train.trainer import TrainConfig, claim, train
@@ -40,15 +40,15 @@ class RoundsConfig:
     learn, rate: steps of the optimiser a round, and the learning rate they begin with.
     """
 
-    rounds: int = 8
+    rounds: int = 1
     kept: int = 3
     trials: Trials = dataclasses.field(default_factory=Trials)
-    matches: int = 96
+    matches: int = 48
     decisions: int = 220
-    learn: int = 500
+    learn: int = 400
     rate: float = 1e-3
     window: int = 16
-    batch: int = 64
+    batch: int = 32
     seed: int = 0
 
 
@@ -61,7 +61,7 @@ def improve(
     *,
     load: Callable[[str], Mind],
     on_round: Callable[[int, Steps, dict[str, Any]], None] | None = None,
-    begin: Callable[..., Any] | None = None,
+    begin: Callable[..., Any] = begin_matches,
 ) -> Mind:
     """Practise from `mind` on, or go on with what `out` holds: folders `round-0`, `round-1`, ...,
     with what was played in `played.npz`, and in `run` a run of the trainer.
@@ -78,7 +78,6 @@ def improve(
     Raises:
       AwmError: `out` holds another run, or cannot be written.
     """
-    more = {} if begin is None else {"begin": begin}
     fixed = {k: v for k, v in dataclasses.asdict(config).items() if k != "rounds"}
     claim(Path(out), fixed | {"begins_with": _digest(mind)})
     played: list[Steps] = []
@@ -87,9 +86,16 @@ def improve(
         folder.mkdir(exist_ok=True)
         if not (folder / PLAYED).exists():
             trials = config.trials if number else FIRST
-            sizes = {"matches": config.matches, "decisions": config.decisions}
-            seed = config.seed + number
-            found = practise(world, mind, opponents, trials, seed=seed, **sizes, **more)
+            found = practise(
+                world,
+                mind,
+                opponents,
+                trials,
+                seed=config.seed + number,
+                matches=config.matches,
+                decisions=config.decisions,
+                begin=begin,
+            )
             _save(folder / PLAYED, found)
         played = [*played, read_played(folder / PLAYED)][-config.kept :]
         job = MindJob(_shape(mind, config, number), *split(joined(played), JUDGED), mind)
