@@ -27,6 +27,10 @@ def quantize_mind(
         typer.Argument(metavar="[REPLAYS]...", help="More replays, after --calibrate."),
     ] = None,
     calibrate: Replays = None,
+    played: Annotated[
+        str | None,
+        typer.Option(metavar="NPZ", help="Calibrate on what a round of practice played instead."),
+    ] = None,
     frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate on, at most.")] = FRAMES,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -34,13 +38,14 @@ def quantize_mind(
     """Make a mind cartridge: the integer twin of a Mental World Model, which plays in cartridges.
 
     Scales come from real frames (a file or a folder of replays; needs peppi-py: pip install
-    "awm-jax[replay]"). The visual latent is zeros, as everywhere in the arena.
+    "awm-jax[replay]"), or from the played.npz of the last round of `awm mind practise`. The visual
+    latent is zeros, as everywhere in the arena.
 
     Example: awm-convert quantize-mind run/mind.safetensors mind --calibrate replays/
     """
     replays = [*(calibrate or ()), *(more or ())]
-    if not replays:
-        raise AwmError("give replays to calibrate on: --calibrate FOLDER")
+    if bool(replays) == bool(played):
+        raise AwmError("give what to calibrate on: --calibrate FOLDER of replays, or --played NPZ")
     if os.path.isdir(out) and os.listdir(out) and not overwrite:
         raise AwmError(f"{out} is not empty; choose another folder or pass --overwrite")
     with progress("calibrating"):
@@ -50,9 +55,10 @@ def quantize_mind(
         from converters.source import naming
 
         loaded = load_mwm(mind)
-        origin = {"frames": frames, "from": "replays"}
+        origin = {"frames": frames, "from": "practice" if played else "replays"}
+        games = _practised(played, frames) if played else _watched(replays, frames)
         with naming(mind):
-            cartridge = quantise_mind(loaded, _watched(replays, frames), origin)
+            cartridge = quantise_mind(loaded, games, origin)
     save_cartridge(cartridge, out, overwrite=overwrite)
     if as_json:
         sys.stdout.write(json.dumps({"output": out, "hash": cartridge.hash}) + "\n")
@@ -69,3 +75,18 @@ def _watched(replays: list[str], frames: int) -> Iterator[Steps]:
     cfg = EncodingConfig()
     for game in real_sequences(find_replays(replays), cfg, frames):
         yield from both_sides(cfg, *game)
+
+
+def _practised(path: str, frames: int) -> Iterator[Steps]:
+    """The first matches of a round, together at most so many frames."""
+    from awm_jax.mwm.melee import PERIOD
+    from awm_jax.mwm.training.rounds import read_played
+    from awm_jax.mwm.training.steps import part
+
+    steps = read_played(path)
+    begin, most = 0, frames // PERIOD
+    for end in (~steps.link).nonzero()[0] + 1:
+        if end > most and begin:
+            return
+        yield part(steps, slice(begin, end))
+        begin = end

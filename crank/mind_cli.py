@@ -1,4 +1,4 @@
-"""The commands `awm mind train` and `awm mind picture`; `crank.cli` adds them."""
+"""The commands `awm mind train`, `practise` and `picture`; `crank.cli` adds them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from awm_jax.console import one_line, progress
-from awm_jax.errors import AwmError
 from crank.options import PLAIN, TrainSeed
 
 mind = typer.Typer(
@@ -31,14 +30,6 @@ def train(
     window: Annotated[int, typer.Option(min=2, help="Steps in a row.")] = 16,
     games: Annotated[int | None, typer.Option(min=1, help="Use only the first N games.")] = None,
     seed: TrainSeed = 0,
-    practice: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MIND=SHARE",
-            help="Learn too from matches that this mind plays in the embedded cartridge against "
-            "random and noop, taking any action in this share of its decisions; repeatable.",
-        ),
-    ] = None,
 ) -> None:
     """Learn a mind, or go on with the run in OUT.
 
@@ -53,13 +44,6 @@ def train(
         from awm_jax.train.trainer import train as run
 
         steps_of, skipped = _read(source, iwm_dim, games)
-    if practice:
-        from awm_jax.mwm.training.replays import joined
-
-        with progress("practising"):
-            played = [_practice(spec, seed + i) for i, spec in enumerate(practice)]
-            # The last steps are those that judge: they stay people's.
-            steps_of = joined([*played, steps_of])
     with progress("preparing"):
         config = MindConfig(latent_dim=latent_dim, iwm_dim=iwm_dim, window=window, seed=seed)
         job = MindJob(config, *split(steps_of))
@@ -94,24 +78,54 @@ def _read(source: str, iwm_dim: int, games: int | None) -> tuple[Any, list[tuple
     return joined(parts), []
 
 
-def _practice(spec: str, seed: int) -> Any:
-    """The steps of a spec MIND=SHARE."""
-    path, _, share = spec.rpartition("=")
-    try:
-        chance = float(share)
-    except ValueError:
-        chance = -1.0
-    if not path or not 0 <= chance <= 1:
-        raise AwmError(f"--practice {spec}: give MIND=SHARE, a share of 0 to 1")
-    from awm_jax.cartridges import EMBEDDED
-    from awm_jax.int8.agents import Noop, Random
-    from awm_jax.mwm.network import Mind
-    from awm_jax.mwm.training.practice import practise
-    from converters.mwm import load_mwm
-    from crank.integer import load_world
+@mind.command()
+def practise(
+    begin: Annotated[str, typer.Argument(metavar="MIND", help="The mind to go on from.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder of the rounds.")],
+    rounds: Annotated[int, typer.Option(min=1, help="How often it plays and learns.")] = 1,
+    matches: Annotated[
+        int, typer.Option(min=1, help="Of a round, against each opponent on each side.")
+    ] = 48,
+    decisions: Annotated[
+        int, typer.Option(min=3, help="Of a match at most; ten are a second.")
+    ] = 220,
+    learn: Annotated[int, typer.Option(min=2, help="Steps of the optimiser a round.")] = 400,
+    seed: TrainSeed = 0,
+) -> None:
+    """Let a mind learn from its own matches in the embedded cartridge, against noop and random.
 
-    world, _ = load_world(EMBEDDED, None, "auto")
-    return practise(world, Mind.of(load_mwm(path).model), chance, [Noop(), Random()], seed=seed)
+    Or go on with what OUT holds: more rounds, or those that a kill left out. Writes
+    OUT/round-N/run/mind.safetensors. Needs the extras mwm and train.
+
+    Example: awm mind practise run/mind.safetensors practised --rounds 2
+    """
+    with progress("reading"):
+        from awm_jax.cartridges import EMBEDDED
+        from awm_jax.int8.agents import Noop, Random
+        from awm_jax.mwm.network import Mind
+        from awm_jax.mwm.training.job import WEIGHTS
+        from awm_jax.mwm.training.rounds import RoundsConfig, improve
+        from converters.mwm import load_mwm
+        from crank.integer import load_world
+
+        def load(path: str) -> Mind:
+            return Mind.of(load_mwm(path).model)
+
+        world, start = load_world(EMBEDDED, None, "auto")[0], load(begin)
+    config = RoundsConfig(
+        rounds=rounds, matches=matches, decisions=decisions, learn=learn, seed=seed
+    )
+    with progress("practising", rounds, "rounds") as advance:
+        improve(
+            world,
+            start,
+            [Noop(), Random()],
+            out,
+            config,
+            load=load,
+            on_round=lambda *_: advance(1),
+        )
+    print(f"written    {one_line(os.path.join(out, f'round-{rounds - 1}', 'run', WEIGHTS))}")
 
 
 @mind.command()

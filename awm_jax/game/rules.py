@@ -84,7 +84,7 @@ def longest() -> np.ndarray:
 
     `python -m awm_jax.train.longest` made the file.
     """
-    text = resources.files(__package__).joinpath("longest.csv").read_text()
+    text = resources.files("awm_jax.game").joinpath("longest.csv").read_text()
     who, action, *ends = np.array([r.split(",") for r in text.splitlines()[1:]], np.int32).T
     table = np.zeros((ACTIONS + OWN_ACTIONS * FIGHTERS, 3), np.int32)
     own = ACTIONS + OWN_ACTIONS * who + action - OWN

@@ -187,7 +187,7 @@ def train(
     if config.save_every % config.log_every or config.judge_every % config.log_every:
         raise AwmError("save_every and judge_every must be multiples of log_every")
     folder = Path(folder)
-    _claim(folder, {"train": dataclasses.asdict(config)} | job.settings)
+    claim(folder, {"train": dataclasses.asdict(config)} | job.settings)
     run, place, lines = start(job, config), job.place(), _lines(folder / METRICS)
     if (folder / CHECKPOINT).exists():
         run, place = _load(folder / CHECKPOINT, run)
@@ -244,7 +244,12 @@ def _mean(heap: list[dict[str, jax.Array]]) -> Metrics:
     return {name: float(np.mean(v, dtype=np.float64)) for name, v in values.items()}
 
 
-def _claim(folder: Path, settings: dict[str, Any]) -> None:
+def claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Make `folder` that of a run with these settings, or see that it is.
+
+    Raises:
+      AwmError: it holds another run, or cannot be written.
+    """
     path, text = folder / CONFIG, json.dumps(settings, indent=2, sort_keys=True) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)

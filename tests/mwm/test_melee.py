@@ -18,7 +18,7 @@ from awm_jax.game.frames import Frames, neutral_pad, seed_frames
 from awm_jax.mwm.agent import MindAgent
 from awm_jax.mwm.features import ACTION_NAMES, GWM, SELF
 from awm_jax.mwm.melee import CANDIDATES, PERIOD, UNKNOWN, label_of, observe, pad_of
-from awm_jax.mwm.training.replays import both_sides, joined, rewards
+from awm_jax.mwm.training.replays import both_sides, harms, joined
 from crank.agents import parse_agent
 from crank.mind import draw, trace
 
@@ -137,10 +137,10 @@ def test_specs(tmp_path: Path) -> None:
         parse_agent("mwm:", CFG, 3)
 
 
-def test_rewards() -> None:
+def test_harms() -> None:
     percent = np.array([[0, 0], [20, 0], [20, 40], [20, 0]], float)
     stocks = np.array([[4, 4], [4, 4], [4, 4], [4, 3]], float)
-    assert rewards(percent, stocks).tolist() == [-1, 2, 2]
+    assert harms(percent, stocks).tolist() == [[4, 0], [0, 8], [0, 8]]
 
 
 def test_steps_of_a_game_and_its_picture(tmp_path: Path) -> None:

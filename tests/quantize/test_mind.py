@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors.numpy import save
 
 from awm_jax.cartridges import EMBEDDED, embedded_mind
 from awm_jax.console import run
@@ -22,7 +24,8 @@ from awm_jax.int8.mind import Int8Mind, think
 from awm_jax.int8.mind_bounds import check_mind
 from awm_jax.mwm.agent import MindAgent
 from awm_jax.mwm.network import MentalWorldModelModule, Mind
-from awm_jax.mwm.training.replays import both_sides
+from awm_jax.mwm.training.replays import both_sides, joined
+from awm_jax.mwm.weights import to_torch_dict
 from converters.cartridge import Cartridge, read_cartridge, save_cartridge
 from converters.checkpoint import Provenance
 from converters.cli import PROG, app
@@ -141,6 +144,32 @@ def test_the_command_asks_for_replays(tmp_path: Path, capsys: pytest.CaptureFixt
     command = ["quantize-mind", "none.safetensors", str(tmp_path / "out"), "--calibrate", "none"]
     assert run(app, PROG, command) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_it_is_calibrated_on_what_it_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mind, played = tmp_path / "mind.safetensors", tmp_path / "played.npz"
+    model = checkpoint().model
+    mind.write_bytes(save(to_torch_dict(model)))
+    sidecar = {"arch": "mwm", "dims": model.dims, "scaled": True, "provenance": {}}
+    mind.with_suffix(".json").write_text(json.dumps(sidecar))
+    steps = joined(both_sides(CFG, *game()))
+    fields = {f.name: getattr(steps, f.name) for f in dataclasses.fields(steps) if f.name != "iwm"}
+    np.savez(played, **fields)
+    hashes = []
+    for name, options in {
+        "all": [],
+        "first": ["--frames", "900"],
+        "both": ["--calibrate", "x"],
+    }.items():
+        line = ["quantize-mind", str(mind), str(tmp_path / name), "--played", str(played)]
+        code = run(app, PROG, [*line, "--json", *options])
+        out = capsys.readouterr()
+        assert code == (2 if name == "both" else 0), out.err
+        hashes += [json.loads(out.out)["hash"]] if code == 0 else []
+    assert hashes[0] != hashes[1]
+    assert check_mind(load_mind(read_cartridge(tmp_path / "all"))[0])
 
 
 def test_specs(tmp_path: Path) -> None:

@@ -51,11 +51,16 @@ class MindConfig:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MindJob:
-    """A `trainer.Job`."""
+    """A `trainer.Job`.
+
+    Attributes:
+      begin: the mind to go on from; None for a new one.
+    """
 
     config: MindConfig
     steps: Steps
     valid: Steps
+    begin: Mind | None = None
 
     def __post_init__(self) -> None:
         for part in (self.steps, self.valid):
@@ -82,7 +87,9 @@ class MindJob:
         return Mind.of(model)
 
     def init(self) -> tuple[jax.Array, ...]:
-        return self.new().params
+        if self.begin is None:
+            return self.new().params
+        return tuple(jnp.array(p, copy=True) for p in self.begin.params)  # a run changes its own
 
     def carry(self) -> jax.Array:
         return jax.random.key_data(jax.random.key(self.config.seed))

@@ -13,22 +13,44 @@ from awm_jax.encoding import EncodingConfig, columns
 from awm_jax.errors import AwmError
 from awm_jax.fp32.policy import swap_players
 from awm_jax.game.frames import controllers
-from awm_jax.mwm.features import ACTION_NAMES
+from awm_jax.mwm.features import ACTION_NAMES, AFFECT_NAMES
 from awm_jax.mwm.melee import PERIOD, action_features, directions, label_of, observe
-from awm_jax.mwm.training.steps import Steps, affect_targets
+from awm_jax.mwm.training.steps import Steps, affect_targets, coming
 
-DAMAGE_OF_ONE, STOCK = 20.0, 2.0
-"""20 percent dealt are a reward of 1, a stock taken 2; the same received counts against."""
+DAMAGE_OF_ONE, STOCK = 5.0, 8.0
+"""5 percent dealt are a reward of 1, a stock taken 8; the same received counts against."""
+AHEAD = 0.96
+"""Discount of a decision: a reward 1.7 seconds ahead counts half."""
+THREAT, VALUE = AFFECT_NAMES.index("threat"), AFFECT_NAMES.index("value_estimate")
 BLOCK = 512
 """Decisions that are looked at together."""
 
 
-def rewards(percent: np.ndarray, stocks: np.ndarray) -> np.ndarray:
-    """(T - 1,) of the first player between rows of percent and stocks (T, 2)."""
+def harms(percent: np.ndarray, stocks: np.ndarray) -> np.ndarray:
+    """(T - 1, 2) what each player suffered between rows of percent and stocks (T, 2)."""
     damage = np.maximum(np.diff(percent, axis=0), 0) / DAMAGE_OF_ONE
     lost = np.maximum(-np.diff(stocks, axis=0), 0) * STOCK
-    harm = np.where(lost > 0, lost, damage)
-    return harm[:, 1] - harm[:, 0]
+    return np.where(lost > 0, lost, damage)
+
+
+def felt_in_games(
+    gwm: np.ndarray, harm: np.ndarray, link: np.ndarray, value: np.ndarray | None = None
+) -> np.ndarray:
+    """(T, 4) affect's targets in a game seen by its first player.
+
+    A mind acts on value - threat, so threat is what will be suffered, not who is near: the greatest
+    coming harm in stocks. One that feared nearness would never fight.
+
+    Args:
+      gwm: (T, 16). harm: (T - 1, 2) of `harms`. link: (T,).
+      value: (T,) where it is known better than by the rewards that came.
+    """
+    affect = affect_targets(gwm, np.append(harm[:, 1] - harm[:, 0], 0.0), link, AHEAD)
+    suffered = np.append(0.0, harm[:, 0] / STOCK).clip(0, 1)
+    affect[:, THREAT] = coming(suffered, link, AHEAD)
+    if value is not None:
+        affect[:, VALUE] = value
+    return affect
 
 
 def steps_of_frames(cfg: EncodingConfig, floats: np.ndarray, ints: np.ndarray) -> Steps:
@@ -49,10 +71,10 @@ def steps_of_frames(cfg: EncodingConfig, floats: np.ndarray, ints: np.ndarray) -
     where, fp = columns(cfg), cfg.float_per_player
     percent = floats[rows][:, [where["percent"], fp + where["percent"]]] / cfg.percent_scale
     stocks = floats[rows][:, [where["stocks"], fp + where["stocks"]]] / cfg.stocks_scale
-    reward = np.append(rewards(percent, np.rint(stocks)), 0.0)
     link = np.arange(count) < count - 1
     action = action_features()[_of_window(labels)]
-    return Steps(world, own, action, affect_targets(world, reward, link), link)
+    affect = felt_in_games(world, harms(percent, np.rint(stocks)), link)
+    return Steps(world, own, action, affect, link)
 
 
 @functools.partial(jax.jit, static_argnames="cfg")

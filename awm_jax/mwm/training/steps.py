@@ -63,13 +63,19 @@ def coming(level: np.ndarray, link: np.ndarray, discount: float = DISCOUNT) -> n
     return found
 
 
-def affect_targets(gwm: np.ndarray, reward: np.ndarray, link: np.ndarray) -> np.ndarray:
-    """(N, 4) float32: threat, curiosity, value, and 0 where surprise will be put in."""
+def affect_targets(
+    gwm: np.ndarray, reward: np.ndarray, link: np.ndarray, discount: float = DISCOUNT
+) -> np.ndarray:
+    """(N, 4) float32: threat, curiosity, value, and 0 where surprise will be put in.
+
+    Args:
+      discount: of the value.
+    """
     scaled = scale_gwm(gwm)
     change = np.zeros(len(gwm), np.float32)
     change[:-1] = np.abs(np.diff(scaled, axis=0)).mean(axis=1) * link[:-1] * 5
     threat = coming(scaled[:, GWM["threat_level"]].clip(0, 1), link)
-    columns = [threat, change.clip(0, 1), returns(reward, link), np.zeros(len(gwm))]
+    columns = [threat, change.clip(0, 1), returns(reward, link, discount), np.zeros(len(gwm))]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -109,15 +115,16 @@ def steps_of_log(dataset: TrainingDataset, iwm_dim: int) -> Steps:
     )
 
 
+def part(steps: Steps, where: slice) -> Steps:
+    """Some of them in a row, the last of which is followed by none."""
+    iwm = None if steps.iwm is None else steps.iwm[where]
+    link = steps.link[where].copy()
+    link[-1] = False
+    rest = (steps.gwm[where], steps.own[where], steps.action[where], steps.affect[where])
+    return Steps(*rest, link, iwm)
+
+
 def split(steps: Steps, share: float = 0.2) -> tuple[Steps, Steps]:
     """The first part for learning, the last for judging: no window is in both."""
     cut = int(len(steps) * (1 - share))
-
-    def part(where: slice) -> Steps:
-        iwm = None if steps.iwm is None else steps.iwm[where]
-        link = steps.link[where].copy()
-        link[-1] = False
-        rest = (steps.gwm[where], steps.own[where], steps.action[where], steps.affect[where])
-        return Steps(*rest, link, iwm)
-
-    return part(slice(0, cut)), part(slice(cut, None))
+    return part(steps, slice(0, cut)), part(steps, slice(cut, None))
