@@ -148,3 +148,12 @@ def test_the_command_names_a_file_that_is_no_mind(tmp_path: Path, capsys: Any) -
     args = ["mind", "practise", str(tmp_path / "none.safetensors"), str(tmp_path / "out")]
     assert run(app, PROG, args) == 2
     assert "none.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\x05\x06" + bytes(18)])
+def test_a_file_that_is_no_round(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "played.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(AwmError, match="not what a round of practice played"):
+        read_played(path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from awm_jax.contracts import Agent
+from awm_jax.errors import AwmError
 from awm_jax.files import write_atomically
 from awm_jax.mwm.network import Mind
 from awm_jax.mwm.training.job import WEIGHTS, MindConfig, MindJob
@@ -139,6 +141,13 @@ def _save(path: Path, steps: Steps) -> None:
 
 
 def read_played(path: str | os.PathLike[str]) -> Steps:
-    """What a round wrote to `played.npz`."""
-    with np.load(path) as found:
-        return Steps(**{name: found[name] for name in found.files})
+    """What a round wrote to `played.npz`.
+
+    Raises:
+      AwmError: no such file, or another one.
+    """
+    try:
+        with np.load(path) as found:
+            return Steps(**{name: found[name] for name in found.files})
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise AwmError(f"{path} is not what a round of practice played ({error})") from None
