@@ -159,18 +159,24 @@ class Player:
         mind = self.agent.reset(jnp.asarray(rng.seed_words(state.seed)), self.player)
         self._wait_for_start(stop)
         answered, sent_at, latency = -1, 0.0, []
+        pad, looked = None, 0.0
         while state.status == ACTIVE and not stop():
+            if state.frame < answered:  # a validator began anew from an earlier frame
+                answered = state.frame - 1
             if state.frame > answered:
                 if answered >= 0:
                     latency.append(time.perf_counter() - sent_at)
                 mind, pad = self._act(mind, state.frame)
                 sent_at = time.perf_counter()
                 if self._submit(state.frame + 1, pad):
-                    answered = state.frame
+                    answered, looked = state.frame, time.monotonic()
                 else:
                     state = chain_state.fetch_session(self.node, self.session)
                     continue
             state = self._next(state, subscription)
+            if state.frame == answered and time.monotonic() - looked >= POLL_SECONDS:
+                looked = time.monotonic()
+                self._send_again(answered + 1, pad)
         if answered >= 0 and state.frame > answered:
             latency.append(time.perf_counter() - sent_at)
         return Played(len(latency), tuple(latency))
@@ -204,6 +210,13 @@ class Player:
                 return False
             raise
         return True
+
+    def _send_again(self, frame: int, pad: np.ndarray | None) -> None:
+        """Where the chain holds no input of that frame: it went down with a validator."""
+        buffer = chain_state.fetch_inputs(self.node, self.session)
+        here = (buffer.p1_ready, buffer.p2_ready)[self.player] and buffer.frame >= frame
+        if pad is not None and not here and buffer.frame <= frame:
+            self._submit(frame, pad)
 
     def _next(self, state: SessionState, subscription: Subscription | None) -> SessionState:
         """The session when it has changed, or after a poll."""

@@ -225,7 +225,7 @@ class Crank:
     def _run(self, inputs: Inputs, on_frame: Callable[[int], None] | None, stop) -> Report:
         current = self._from_chain(stop)
         self._spent = time.process_time()
-        since = time.monotonic()
+        since, told = time.monotonic(), 0
         while current is not None and not stop():
             deadline = self.settings.deadline
             until = None if deadline is None else since + deadline
@@ -233,16 +233,20 @@ class Crank:
             held = missing(buffer, current.frame + 1)
             waits = self.shards or until is None or time.monotonic() < until
             if held and waits:
-                if chain_state.fetch_session(self.node, self.session).status != ACTIVE:
+                found = chain_state.fetch_session(self.node, self.session)
+                if found.status != ACTIVE:
                     break
+                if found.frame < current.frame:  # a validator began anew from an earlier frame
+                    current = self._from_chain(stop)
                 continue
             following = self._commit(current, buffer, held)
             if following is None:
                 following = self._from_chain(stop)
             elif following.frame > current.frame:
                 since = time.monotonic()
-                if on_frame is not None:
+                if on_frame is not None and following.frame > told:
                     on_frame(following.frame)
+                told = max(told, following.frame)
                 if self._over(following):
                     break
             current = following
