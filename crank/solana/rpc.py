@@ -34,6 +34,8 @@ CLOSE_SECONDS = 0.1
 """A subscription's farewell; the rollup's validator never answers it."""
 DUPLICATE = ("AlreadyProcessed", "already been processed", "already processed")
 STALE_HASH = ("BlockhashNotFound", "Blockhash not found")
+NOT_NOW = ("while validator is primary",)
+"""What a validator says that is about to stop or has just been started."""
 
 
 class RpcError(AwmError):
@@ -186,7 +188,7 @@ class Node:
                 if any(word in told for word in DUPLICATE):
                     if self._succeeded(signature):
                         return signature
-                elif not any(word in told for word in STALE_HASH):
+                elif not any(word in told for word in (*STALE_HASH, *NOT_NOW)):
                     raise
                 if time.monotonic() > until:
                     raise

@@ -134,6 +134,16 @@ def test_a_transaction_is_sent_once(serve: Any) -> None:
     node.close()
 
 
+def test_a_validator_that_stops_is_asked_again(serve: Any) -> None:
+    fresh = result({"value": {"blockhash": str(Pubkey.default())}})
+    stops = error("transaction verification error: only available while validator is primary")
+    server = serve(fresh, stops, fresh, result("signature"))
+    node, key = Node(server.url), Keypair()
+    shard = create_shard(key.pubkey(), key.pubkey(), key.pubkey(), _shard())
+    assert node.send([shard], [key]) == "signature"
+    node.close()
+
+
 def test_a_failed_transaction_is_no_success_when_sent_again(serve: Any) -> None:
     """The chain knows it already, as failed: it is sent once more under another blockhash."""
     hashes = [
