@@ -214,8 +214,8 @@ class Player:
     def _send_again(self, frame: int, pad: np.ndarray | None) -> None:
         """Where the chain holds no input of that frame: it went down with a validator."""
         buffer = chain_state.fetch_inputs(self.node, self.session)
-        here = (buffer.p1_ready, buffer.p2_ready)[self.player] and buffer.frame >= frame
-        if pad is not None and not here and buffer.frame <= frame:
+        ready = (buffer.p1_ready, buffer.p2_ready)[self.player]
+        if pad is not None and (buffer.frame < frame or (buffer.frame == frame and not ready)):
             self._submit(frame, pad)
 
     def _next(self, state: SessionState, subscription: Subscription | None) -> SessionState:
