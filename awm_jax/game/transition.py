@@ -62,8 +62,7 @@ def match_transition(
     action = columns(cfg).int_index["action"]
     if game_rules:
         old = _players(last.floats, cfg.float_per_player)
-        blocks, chosen = _ruled(cfg, old, blocks, before, after[..., action], ints[..., -1])
-        after = after.at[..., action].set(chosen)
+        blocks, after = _ruled(cfg, old, blocks, before, after, ints[..., -1])
     same = after[..., action] == before[..., action]
     if cfg.state_age_as_embed:
         age = columns(cfg).int_index["state_age"]
@@ -98,15 +97,16 @@ def knocked_out(cfg: EncodingConfig, frame: Frames) -> jax.Array:
     return stocks < KO_BELOW * cfg.stocks_scale
 
 
-def _ruled(cfg, old, new, before, said, stage):
-    """Player blocks (*b, 2, fp) and actions (*b, 2) of the new frame by the game's rules.
+def _ruled(cfg, old, new, before, after, stage):
+    """Player blocks (*b, 2, fp) and ints (*b, 2, ip) of the new frame by the game's rules.
 
     Args:
       old, new: blocks of the frame before, and as the network has them.
-      before: (*b, 2, ip) ints of the frame before; said: (*b, 2) the network's actions.
+      before, after: ints of the frame before, and as the network has them.
       stage: (*b,).
     """
     where = columns(cfg)
+    action_at, attack_at = where.int_index["action"], where.int_index["last_attack"]
 
     def scaled(name):
         return column_scale(cfg, name)
@@ -118,16 +118,27 @@ def _ruled(cfg, old, new, before, said, stage):
     names = ("action", "state_age", "character")
     was, age, character = (before[..., where.int_index[name]] for name in names)
     stood = old[..., where["on_ground"]] > 0.5
-    action = rules.next_action(said, was, age, stood, character, beyond)
+    action = rules.next_action(after[..., action_at], was, age, stood, character, beyond)
 
-    for name in rules.COUNTERS:
-        if name in where.index:
-            at = where[name]
-            counted = jnp.round((old[..., at] + new[..., at]) / scaled(name)) * scaled(name)
-            new = new.at[..., at].set(counted.astype(new.dtype))
+    at = where["speed_ground_x"]
+    stands = new[..., where["on_ground"]] > 0.5
+    new = new.at[..., at].set(jnp.where(stands, new[..., at], 0))
+    hit = new[..., where["stocks"]] > 0
+    at = jnp.array([where[name] for name in rules.KNOCKBACK])
+    worn = rules.worn(old[..., at], new[..., at], rules.WEAR * scaled(rules.KNOCKBACK[0]))
+    counted = [name for name in rules.COUNTERS if name in where.index]
+    counts = {n: jnp.round(old[..., where[n]] / scaled(n)) for n in counted}
+    said = {n: jnp.round((old + new)[..., where[n]] / scaled(n)) for n in counted}
+    free = ~hit & (counts["hitlag"] <= 0)
+    new = new.at[..., at].set(jnp.where(free[..., None], worn, new[..., at]))
+    said["hitlag"] = rules.lag(counts["hitlag"], said["hitlag"], 1)
+    if cfg.hitstun:
+        stun = counts["hitstun"], said["hitstun"]
+        said["hitstun"] = rules.stun(*stun, 1, hit, said["hitlag"])
+    for name in counted:
+        new = new.at[..., where[name]].set((said[name] * scaled(name)).astype(new.dtype))
     at = where["percent"]
     struck = jnp.maximum(new[..., at], old[..., at] + rules.LEAST_HIT * scaled("percent"))
-    hit = new[..., where["stocks"]] > 0
     new = new.at[..., at].set(jnp.where(hit, struck, old[..., at]))
 
     still = rules.is_still(action) & rules.is_still(was)
@@ -143,7 +154,9 @@ def _ruled(cfg, old, new, before, said, stage):
         if name in where.index:
             at = where[name]
             new = new.at[..., at].set(jnp.where(born, value * scaled(name), new[..., at]))
-    return new, action
+    attacks = after[..., attack_at], before[..., attack_at]
+    after = after.at[..., attack_at].set(rules.last_attack(*attacks, hit, born))
+    return new, after.at[..., action_at].set(action)
 
 
 def _bounds(cfg: EncodingConfig) -> tuple[np.ndarray, np.ndarray]:

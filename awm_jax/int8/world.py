@@ -17,6 +17,7 @@ from awm_jax.int8.params import Arch, WorldParams
 from awm_jax.pytree import pytree, static
 
 LEAST_HIT = round(rules.LEAST_HIT * frames.UNIT)
+WEAR = round(rules.WEAR * frames.UNIT)
 # One frame moves nothing by more than this, in 2^-16 units; keeps every sum inside 32 bits.
 CHANGE_MAX = 1 << 26
 
@@ -142,21 +143,22 @@ class Int8World:
                 choice = jnp.argmax(logits[start : start + vocab]).astype(jnp.int32)
                 ints = ints.at[player, where.int_index[name]].set(choice)
                 start += vocab
-        if self.arch.variant.game_rules:
+        rules_hold = self.arch.variant.game_rules
+        hit = dynamics[:, where["stocks"] - where.dynamics.start] > 0
+        if rules_hold:
             percent = where["percent"] - where.core.start
-            hit = dynamics[:, where["stocks"] - where.dynamics.start] > 0
             struck = jnp.maximum(core[:, percent], LEAST_HIT)
             core = core.at[:, percent].set(jnp.where(hit, struck, 0))
             counted = last.cont[:, where.dynamics] + dynamics
-            dynamics = (counted + frames.UNIT // 2 >> 16) << 16
+            dynamics = whole(counted)
         cont = last.cont.at[:, where.core].add(core)
         cont = cont.at[:, where.velocity].add(speed)
         cont = cont.at[:, where.dynamics].set(dynamics)
 
-        action, rules_hold = where.int_index["action"], self.arch.variant.game_rules
+        binary = binary.astype(jnp.int32).reshape(2, -1)
         if rules_hold:
-            cont, chosen = self._ruled(cont, ints[:, action], last)
-            ints = ints.at[:, action].set(chosen)
+            cont, ints = self._ruled(cont, binary, ints, hit, last)
+        action = where.int_index["action"]
         same = ints[:, action] == last.ints[:, action]
         if cfg.state_age_as_embed:
             age = where.int_index["state_age"]
@@ -171,13 +173,18 @@ class Int8World:
             cont = cont.at[:, where["stocks"]].set(stocks)
         low, high = frames.limits(cfg)
         cont = jnp.clip(cont, low[None], high[None])
-        binary = binary.astype(jnp.int32).reshape(2, -1)
         return GameFrame(cont, binary, ints, last.stage, pads)
 
     def _ruled(
-        self, cont: jax.Array, said: jax.Array, last: GameFrame
+        self,
+        cont: jax.Array,
+        binary: jax.Array,
+        ints: jax.Array,
+        hit: jax.Array,
+        last: GameFrame,
     ) -> tuple[jax.Array, jax.Array]:
-        """Columns (2, cd) and actions (2,) by `awm_jax.game.rules`; `said` are the network's."""
+        """Columns (2, cd) and ints (2, ip) by `awm_jax.game.rules`, of those as the network has
+        them; `hit` (2,) is who takes new damage."""
         cfg, where = self.cfg, columns(self.cfg)
         names = ("action", "state_age", "character")
         was, age, character = (last.ints[:, where.int_index[name]] for name in names)
@@ -186,9 +193,25 @@ class Int8World:
             jnp.asarray(in_units(rules.lines(cfg.stage_vocab)))[last.stage]
         )
         beyond = jnp.stack([y < low, x < left, x > right, y > top], axis=-1)
-        stood = last.binary[:, where["on_ground"] - cfg.continuous_dim] > 0
-        action = rules.next_action(said, was, age, stood, character, beyond)
+        on_ground = where["on_ground"] - cfg.continuous_dim
+        action_at, attack_at = where.int_index["action"], where.int_index["last_attack"]
+        stood = last.binary[:, on_ground] > 0
+        action = rules.next_action(ints[:, action_at], was, age, stood, character, beyond)
 
+        at = where["speed_ground_x"]
+        cont = cont.at[:, at].set(jnp.where(binary[:, on_ground] > 0, cont[:, at], 0))
+        at = jnp.array([where[name] for name in rules.KNOCKBACK])
+        worn = rules.worn(last.cont[:, at], cont[:, at], WEAR)
+        lagged = whole(last.cont[:, where["hitlag"]])
+        free = ~hit & (lagged <= 0)
+        cont = cont.at[:, at].set(jnp.where(free[:, None], worn, cont[:, at]))
+        at = where["hitlag"]
+        lag = rules.lag(lagged, cont[:, at], frames.UNIT)
+        cont = cont.at[:, at].set(lag)
+        if cfg.hitstun:
+            at = where["hitstun"]
+            stun = rules.stun(whole(last.cont[:, at]), cont[:, at], frames.UNIT, hit, lag)
+            cont = cont.at[:, at].set(stun)
         still = rules.is_still(action) & rules.is_still(was)
         for name in ("x", "y"):
             at = where[name]
@@ -202,7 +225,14 @@ class Int8World:
         for name, value in fresh.items():
             if name in where.index:
                 cont = cont.at[:, where[name]].set(jnp.where(born, value, cont[:, where[name]]))
-        return cont, action
+        attacks = ints[:, attack_at], last.ints[:, attack_at]
+        ints = ints.at[:, attack_at].set(rules.last_attack(*attacks, hit, born))
+        return cont, ints.at[:, action_at].set(action)
+
+
+def whole(value: jax.Array) -> jax.Array:
+    """int32 in 2^-16 units, rounded to a whole number of game units."""
+    return (value + frames.UNIT // 2 >> 16) << 16
 
 
 def in_units(game_units: np.ndarray) -> np.ndarray:

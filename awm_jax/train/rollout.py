@@ -23,6 +23,7 @@ from awm_jax.encoding import (
 )
 from awm_jax.errors import AwmError
 from awm_jax.fp32.network import Network
+from awm_jax.game import rules
 from awm_jax.game.frames import Frames, control_features, controllers
 from awm_jax.game.transition import evaluation_step, match_transition
 from awm_jax.train.data import Data, encode_records
@@ -86,7 +87,7 @@ def scores(
 
     Args:
       start: (F,), (I,) the last real frame before it.
-      predicted, real: (H, F), (H, I).
+      predicted, real: (H, F), (H, I). A world's `rules.GONE` is the action that it goes on with.
 
     Returns:
       (H, len(score_names)): errors; shares of wrong values for binaries and categories. (4,):
@@ -115,7 +116,9 @@ def scores(
         out["flags"] = jnp.mean(wrong[..., 3:].astype(jnp.float32), axis=-1)
     for name in PREDICTED_CATEGORICAL:
         i = where.int_index[name]
-        out[name] = (ints(predicted)[..., i] != ints(real)[..., i]).astype(jnp.float32)
+        said = ints(predicted)[..., i]
+        said = rules.recorded(said) if name == "action" else said
+        out[name] = (said != ints(real)[..., i]).astype(jnp.float32)
     action = where.int_index["action"]
     before = jnp.concatenate([ints(start)[None], ints(real)[:-1]])[..., action]
     changed = (ints(real)[..., action] != before).astype(jnp.float32)

@@ -67,6 +67,10 @@ def _fresh(world: World, agents: Agents, start: Any, seed: jax.Array) -> Slots:
     return Slots(match_reset(world, agents, start, first, seed), last)
 
 
+_fresh_once = jax.jit(_fresh)
+"""Only asked for its shapes, which it then knows: a run asks for each pairing."""
+
+
 def _refill(world, agents, slots: Slots, starts, seeds, where) -> Slots:
     """Put R matches into the slots `where` (R,); one beyond the last slot is dropped."""
     fresh = jax.vmap(lambda start, seed: _fresh(world, agents, start, seed))(starts, seeds)
@@ -204,7 +208,7 @@ def programs(devices: tuple[Any, ...], record: int = 0) -> Programs:
 def shapes(world: World, agents: Agents, start: Any, count: int) -> Slots:
     """Shapes and dtypes of `count` slots."""
     seed = jnp.asarray(rng.seed_words(0))
-    one = jax.eval_shape(lambda w, a, s: _fresh(w, a, s, seed), world, agents, start)
+    one = _fresh_once.eval_shape(world, agents, start, seed)
     return jax.tree.map(lambda v: jax.ShapeDtypeStruct((count, *v.shape), v.dtype), one)
 
 

@@ -24,6 +24,7 @@ from awm_jax.encoding import (
     predicted_dynamics,
     world_outputs,
 )
+from awm_jax.game import rules
 from awm_jax.game.decode import decode
 from awm_jax.game.frames import Frames, seed_frames
 from awm_jax.game.transition import (
@@ -214,3 +215,35 @@ def test_knocked_out_below_half_a_stock(stocks: float, out: bool) -> None:
     column = cfg.float_per_player + columns(cfg)["stocks"]
     frame = Frames(frame.floats.at[column].set(stocks * cfg.stocks_scale), frame.ints)
     assert np.asarray(knocked_out(cfg, frame)).tolist() == [False, out]
+
+
+KNOCKED = st.tuples(*[st.floats(-6, 6, width=32)] * 4)
+
+
+@given(KNOCKED, st.floats(0, 0.5, width=32))
+def test_knockback_neither_grows_nor_turns_and_is_gone_in_the_end(parts, least) -> None:
+    old, said = np.float32(parts[:2]), np.float32(parts[2:])
+    worn = np.asarray(rules.worn(old, said, least))
+    assert (np.abs(worn) <= np.abs(old)).all() and (worn * old >= 0).all()
+    most = np.abs(old).max()
+    assert np.abs(worn)[np.abs(old) == most].max() <= max(most - least, 0) + 1e-6
+    within = (np.abs(said) <= np.maximum(np.abs(old) - np.float32(least), 0)) & (said * old > 0)
+    assert (worn == said)[within].all()
+    for _ in range(2 * 167):
+        old = np.asarray(rules.worn(old, old, rules.WEAR))
+    assert not old.any()
+
+
+def test_what_a_hit_begins_counts_down() -> None:
+    old, said = np.array([0, 0, 5, 5, 5]), np.array([3, -1, 5, 2, 9])
+    assert np.array_equal(rules.lag(old, said, 1), [3, 0, 4, 4, 9])
+    old, said = np.array([0, 9, 9, 9, 9]), np.array([30, 30, 9, 30, 0])
+    hit, lag = np.array([1, 1, 0, 0, 0], bool), np.array([5, 5, 2, 0, 0])
+    assert np.array_equal(rules.stun(old, said, 1, hit, lag), [30, 30, 9, 8, 0])
+
+
+def test_the_last_attack_is_another_one_at_a_hit_and_none_at_birth() -> None:
+    said, old = np.array([[3, 4], [3, 4], [3, 4]]), np.array([[1, 2], [1, 2], [1, 2]])
+    hit = np.array([[0, 0], [0, 1], [1, 1]], bool)
+    born = np.array([[0, 0], [0, 0], [1, 0]], bool)
+    assert np.array_equal(rules.last_attack(said, old, hit, born), [[1, 2], [3, 2], [0, 4]])

@@ -110,7 +110,7 @@ def test_lives_by_the_games_rules(start):
     arch = arch_of(AGED, context_len=2, variant=Variant(game_rules=True))
     world, names = world_of(1, arch), oracle.cont_names(AGED)
     x, y, percent, stocks = (names.index(n) for n in ("x", "y", "percent", "stocks"))
-    fell = born = 0
+    fell = born = worn = stunned = 0
     for place in ((0, 0), (0, -500), (-500, 0), (500, 0), (0, 290)):
         seed_frames = random_frames(3, AGED, 2)
         seed_frames.ints[:, :, 0], seed_frames.ints[:, :, -1] = start, 0
@@ -124,13 +124,16 @@ def test_lives_by_the_games_rules(start):
         assert set(np.unique(lost)) <= {0, oracle.UNIT}
         counters = made.cont[:, :, [names.index(n) for n in rules.COUNTERS]]
         assert (counters % oracle.UNIT == 0).all()
+        thrown = made.cont[:, :, [names.index(n) for n in rules.KNOCKBACK]]
+        worn += (np.diff(np.abs(thrown).sum(axis=-1), axis=0) < 0).sum()
+        stunned += (np.diff(made.cont[:, :, names.index("hitstun")], axis=0) == -oracle.UNIT).sum()
         for number, (frames, _) in rules.DYING.items():
             assert (age[action == number] < frames).all()
         first = (action == rules.REBIRTH) & (age == 0)
         assert (made.cont[:, :, percent][first] == 0).all()
         assert (made.cont[:, :, y][first] == round(135.1 * oracle.UNIT)).all()
         fell, born = fell + (lost > 0).sum(), born + first.sum()
-    assert born and (fell or start == 12)
+    assert born and worn and stunned and (fell or start == 12)
 
 
 SPECIALS = {

@@ -324,6 +324,34 @@ class World:
         logits = dense(heads.logits, planes(hid)[0])
         return self.next_frame(last, pads, numbers, on, logits)
 
+    def hurl(self, last: Frame, player: int, cont: np.ndarray, stands: bool, hit: bool) -> None:
+        """Speeds and counters by the rules of section 6, in place."""
+        names = cont_names(self.cfg)
+        if not stands:
+            cont[names.index("speed_ground_x")] = 0
+        lag = names.index("hitlag")
+        before = (int(last.cont[player, lag]) + UNIT // 2) // UNIT * UNIT
+        if cont[lag] <= before:
+            cont[lag] = max(before - UNIT, 0)
+        if self.cfg.hitstun and not hit:
+            old = int(last.cont[player, names.index("hitstun")])
+            old = (old + UNIT // 2) // UNIT * UNIT
+            most = old if cont[lag] > 0 else max(old - UNIT, 0)
+            cont[names.index("hitstun")] = min(int(cont[names.index("hitstun")]), most)
+        if hit or before > 0:
+            return
+        columns = [names.index("speed_attack_x"), names.index("speed_attack_y")]
+        old = [int(last.cont[player, j]) for j in columns]
+        for j, own in zip(columns, old, strict=True):
+            size = abs(own)
+            if size == max(map(abs, old)):
+                size = max(size - 2359, 0)
+            said = int(cont[j])
+            if own == 0 or said * own < 0:
+                cont[j] = 0
+            elif abs(said) > size:
+                cont[j] = size if own > 0 else -size
+
     def life(self, last: Frame, player: int, cont: np.ndarray, said: int) -> int:
         """The action by the rules of section 6; changes the player's columns `cont` in place."""
         names, (was, age) = cont_names(self.cfg), (int(last.ints[player, i]) for i in (0, -1))
@@ -363,14 +391,15 @@ class World:
         cfg, names = self.cfg, cont_names(self.cfg)
         dynamics = ["hitlag", "stocks", "combo_count"] + (["hitstun"] if cfg.hitstun else [])
         cont, ints = last.cont.copy(), last.ints.copy()
-        rows, at, damage = iter(numbers), 0, [0, 0]
+        rows, at, damage, hit = iter(numbers), 0, [0, 0], [False, False]
         for group in (CORE, VELOCITY, dynamics):
             for player in (0, 1):
                 for name in group:
                     j = names.index(name)
                     change, rules = int(next(rows)), self.arch.variant.game_rules
                     if rules and name == "stocks":
-                        if change > 0:
+                        hit[player] = change > 0
+                        if hit[player]:
                             cont[player, names.index("percent")] += damage[player]
                         continue
                     if rules and name == "percent":
@@ -389,7 +418,13 @@ class World:
         assert at == len(logits)
         for player in (0, 1):
             if self.arch.variant.game_rules:
+                bits = i64(on).reshape(2, -1)
+                self.hurl(last, player, cont[player], bits[player, 2] > 0, hit[player])
+                if not hit[1 - player]:
+                    ints[player, 6] = last.ints[player, 6]
                 ints[player, 0] = self.life(last, player, cont[player], int(ints[player, 0]))
+                if ints[player, 0] == 12 and last.ints[player, 0] != 12:
+                    ints[player, 6] = 0
             same = ints[player, 0] == last.ints[player, 0]
             if cfg.state_age_as_embed:
                 old = last.ints[player, -1]

@@ -126,3 +126,27 @@ def test_hardly_an_action_outlasts_the_table_in_a_game_it_was_not_made_from(buil
     air, character = np.zeros(action.shape, bool), np.asarray(game["character"], np.int32)
     over = np.asarray(rules.ended(action, age - 1, air, character)) != action
     assert (age > 20).mean() > 0 and over.mean() < 1e-3
+
+
+def test_the_rules_of_hits_hold_in_recorded_games(built):
+    """Fed with what really came next, they leave it as it is."""
+    for split in ("train", "valid"):
+        (game,) = data.open_data(built[2], split).games
+        columns = {k: v.astype(np.float64) for k, v in records.unpack(game).items()}
+        old, new = ({k: v[part] for k, v in columns.items()} for part in (np.s_[:-1], np.s_[1:]))
+        hit = new["percent"] - old["percent"] >= rules.LEAST_HIT
+        assert hit.any(axis=0).all()
+        knocked, flies = (np.stack([v[n] for n in rules.KNOCKBACK], axis=-1) for v in (old, new))
+        worn = np.asarray(rules.worn(knocked, flies, rules.WEAR))
+        free = ~hit & (old["hitlag"] <= 0)
+        changed = np.abs(worn - flies).max(axis=-1) > 2e-3
+        born = (new["action"] == rules.REBIRTH) & (old["action"] != rules.REBIRTH)
+        attack = rules.last_attack(new["last_attack"], old["last_attack"], hit, born)
+        lag = np.asarray(rules.lag(old["hitlag"], new["hitlag"], 1))
+        stun = np.asarray(rules.stun(old["hitstun"], new["hitstun"], 1, hit, new["hitlag"]))
+        assert (knocked[free] != 0).any() and changed[free].mean() < 2e-3
+        assert (new["last_attack"] != old["last_attack"]).any()
+        assert (np.asarray(attack) != new["last_attack"]).mean() < 1e-4
+        assert (new["hitlag"] > old["hitlag"]).any() and (lag != new["hitlag"]).mean() < 1e-3
+        assert (new["hitstun"] > old["hitstun"]).any() and (stun != new["hitstun"]).mean() < 2e-3
+        assert not new["speed_ground_x"][new["on_ground"] < 0.5].any()

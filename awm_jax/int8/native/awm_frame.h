@@ -27,8 +27,13 @@ static void choose(const awm_machine *m, const num *logits, i32 *ints) {
   }
 }
 
-/* Moves both players' continuous columns by the numeric outputs, in place. */
-static void move(const awm_machine *m, const num *acc, i32 *cont) {
+static i32 whole(i32 value) {
+  return (value + AWM_UNIT / 2) >> 16 << 16;
+}
+
+/* Moves both players' continuous columns by the numeric outputs, in place. `hit`: who takes new
+ * damage, as far as there are game rules. */
+static void move(const awm_machine *m, const num *acc, i32 *cont, int *hit) {
   const num *bias = awm_tensor(m, AWM_T_NUMERIC_BIAS), *mul = awm_tensor(m, AWM_T_NUMERIC_M);
   const num *s = awm_tensor(m, AWM_T_NUMERIC_S), *l = awm_tensor(m, AWM_T_NUMERIC_L);
   int starts[3] = {awm_dim(m, AWM_D_AT_CORE), awm_dim(m, AWM_D_AT_VELOCITY),
@@ -47,7 +52,8 @@ static void move(const awm_machine *m, const num *acc, i32 *cont) {
         value = clamp(shifted(value, l[i]), AWM_CHANGE_MAX);
         if (rules && starts[part] + j == stocks) {
           num damage = struck[p] < AWM_LEAST_HIT ? AWM_LEAST_HIT : struck[p];
-          if (value > 0) cont[p * awm_dim(m, AWM_D_CONT) + percent] += (i32)damage;
+          hit[p] = value > 0;
+          if (hit[p]) cont[p * awm_dim(m, AWM_D_CONT) + percent] += (i32)damage;
           continue;
         }
         if (rules && starts[part] + j == percent) {
@@ -57,7 +63,7 @@ static void move(const awm_machine *m, const num *acc, i32 *cont) {
         if (part < 2)
           *column += (i32)value;
         else
-          *column = rules ? (i32)(*column + value + AWM_UNIT / 2) >> 16 << 16 : (i32)value;
+          *column = rules ? whole((i32)(*column + value)) : (i32)value;
       }
 }
 
@@ -92,20 +98,59 @@ static int is_still(i32 action) {
   return (action >= AWM_BEYOND_BOTTOM && action <= AWM_BEYOND_RIGHT) || action == AWM_GONE;
 }
 
-/* A player's action and columns by the game's rules. `last` (x, y), `was`, `age`, `stood` (on
- * the ground) and `character` are those of the frame before. */
-static void ruled(const awm_machine *m, i32 stage, int player, const i32 *last, i32 was, i32 age,
-                  int stood, i32 character, i32 *cont, i32 *action) {
+/* What the rules ask of a player's frame before. */
+typedef struct {
+  i32 x, y, knockback[2], hitlag, hitstun, action, age, character, last_attack;
+  int stood;
+} awm_before;
+
+/* rules.py: knockback of whoever is not hit, in place. */
+static void wear(const i32 *old, i32 *now) {
+  i32 size[2];
+  for (int i = 0; i < 2; i++) size[i] = old[i] < 0 ? -old[i] : old[i];
+  for (int i = 0; i < 2; i++) {
+    i32 most = size[i] - (size[i] >= size[1 - i] ? AWM_WEAR : 0);
+    if (most < 0) most = 0;
+    now[i] = between(now[i], old[i] < 0 ? -most : 0, old[i] > 0 ? most : 0);
+  }
+}
+
+static int has_hitstun(const awm_machine *m) {
+  return awm_dim(m, AWM_D_N_DYNAMICS) > AWM_HITSTUN;
+}
+
+/* rules.py: hitlag and, where there is one, hitstun, in place. */
+static void count_down(const awm_before *old, int hit, i32 *hitlag, i32 *hitstun) {
+  if (*hitlag <= old->hitlag) *hitlag = old->hitlag > AWM_UNIT ? old->hitlag - AWM_UNIT : 0;
+  if (!hitstun || hit) return;
+  i32 most = old->hitstun;
+  if (*hitlag <= 0) most = most > AWM_UNIT ? most - AWM_UNIT : 0;
+  if (*hitstun > most) *hitstun = most;
+}
+
+/* A player's columns and categories by the game's rules. `stands`: the new bit; `hit`: who takes
+ * new damage. */
+static void ruled(const awm_machine *m, i32 stage, int player, const awm_before *old, int stands,
+                  const int *hit, i32 *cont, i32 *ints) {
   stage = index_of(stage, awm_dim(m, AWM_D_VOCAB_8));
   const num *place = (const num *)awm_tensor(m, AWM_T_BIRTH_PLACES) + 4 * stage;
   i32 *x = cont + awm_dim(m, AWM_D_AT_X), *y = cont + awm_dim(m, AWM_D_AT_Y);
-  *action = next_action(*action, was, age, stood, character, *x, *y,
+  i32 *speeds = cont + awm_dim(m, AWM_D_AT_VELOCITY);
+  i32 *action = ints + awm_dim(m, AWM_D_AT_ACTION);
+  *action = next_action(*action, old->action, old->age, old->stood, old->character, *x, *y,
                         (const num *)awm_tensor(m, AWM_T_LINES) + 4 * stage);
-  if (is_still(*action) && is_still(was)) {
-    *x = last[0];
-    *y = last[1];
+  if (!stands) speeds[AWM_GROUND_SPEED] = 0;
+  if (!hit[player] && old->hitlag <= 0) wear(old->knockback, speeds + AWM_KNOCKBACK);
+  i32 *counters = cont + awm_dim(m, AWM_D_AT_DYNAMICS);
+  count_down(old, hit[player], counters + AWM_HITLAG,
+             has_hitstun(m) ? counters + AWM_HITSTUN : 0);
+  if (!hit[1 - player]) ints[AWM_LAST_ATTACK] = old->last_attack;
+  if (is_still(*action) && is_still(old->action)) {
+    *x = old->x;
+    *y = old->y;
   }
-  if (*action != AWM_REBIRTH || was == AWM_REBIRTH) return;
+  if (*action != AWM_REBIRTH || old->action == AWM_REBIRTH) return;
+  ints[AWM_LAST_ATTACK] = 0;
   int velocity = awm_dim(m, AWM_D_AT_VELOCITY), dynamics = awm_dim(m, AWM_D_AT_DYNAMICS);
   int n = awm_dim(m, AWM_D_N_DYNAMICS), stocks = awm_dim(m, AWM_D_AT_STOCKS);
   for (int i = awm_dim(m, AWM_D_AT_CORE); i < velocity; i++) cont[i] = 0;
@@ -149,9 +194,10 @@ static void transition(const awm_machine *m, const awm_match *match, const num *
   int c = awm_dim(m, AWM_D_CONT), nb = awm_dim(m, AWM_D_BINARY), ni = awm_dim(m, AWM_D_INTS);
   int k = awm_dim(m, AWM_D_CONTEXT_LEN), at = awm_dim(m, AWM_D_AT_AGE);
   const num *bias = awm_tensor(m, AWM_T_BINARY_BIAS);
-  int action = awm_dim(m, AWM_D_AT_ACTION);
-  i32 last_ints[2 * AWM_MAX_INTS], age[2], places[2][2];
-  int stood[2];
+  i32 last_ints[2 * AWM_MAX_INTS], age[2];
+  awm_before before[2];
+  int stuns = has_hitstun(m);
+  int hit[2] = {0, 0};
   i32 stage = match->stage[k - 1];
   memcpy(last_ints, newest(match->ints, m, 2 * ni), sizeof(i32) * 2 * (size_t)ni);
 
@@ -161,9 +207,21 @@ static void transition(const awm_machine *m, const awm_match *match, const num *
   const i32 *last = newest(match->cont, m, 2 * c);
   for (int p = 0; p < 2; p++) {
     age[p] = awm_dim(m, AWM_D_AGE_EMBED) ? last_ints[p * ni + at] : last[p * c + at];
-    stood[p] = newest(match->binary, m, 2 * nb)[p * nb + AWM_ON_GROUND] > 0;
-    places[p][0] = last[p * c + awm_dim(m, AWM_D_AT_X)];
-    places[p][1] = last[p * c + awm_dim(m, AWM_D_AT_Y)];
+    const i32 *columns = last + p * c, *own = last_ints + p * ni;
+    const i32 *counters = columns + awm_dim(m, AWM_D_AT_DYNAMICS);
+    const i32 *knockback = columns + awm_dim(m, AWM_D_AT_VELOCITY) + AWM_KNOCKBACK;
+    before[p] = (awm_before){
+        .x = columns[awm_dim(m, AWM_D_AT_X)],
+        .y = columns[awm_dim(m, AWM_D_AT_Y)],
+        .knockback = {knockback[0], knockback[1]},
+        .hitlag = whole(counters[AWM_HITLAG]),
+        .hitstun = stuns ? whole(counters[AWM_HITSTUN]) : 0,
+        .action = own[awm_dim(m, AWM_D_AT_ACTION)],
+        .age = age[p],
+        .character = own[AWM_CHARACTER],
+        .last_attack = own[AWM_LAST_ATTACK],
+        .stood = newest(match->binary, m, 2 * nb)[p * nb + AWM_ON_GROUND] > 0,
+    };
   }
   shift(match->cont_out, match->cont, k, 2 * c);
   if (cont != last) memcpy(cont, last, sizeof(i32) * 2 * (size_t)c);
@@ -179,11 +237,11 @@ static void transition(const awm_machine *m, const awm_match *match, const num *
   i32 *bits = match->binary_out + (size_t)(k - 1) * 2 * nb;
   for (int i = 0; i < 2 * nb; i++) bits[i] = binary[i] + bias[i] > 0;
   choose(m, logits, ints);
-  move(m, numeric, cont);
+  move(m, numeric, cont, hit);
   if (awm_dim(m, AWM_D_GAME_RULES))
     for (int p = 0; p < 2; p++)
-      ruled(m, stage, p, places[p], last_ints[p * ni + action], age[p], stood[p],
-            last_ints[p * ni + AWM_CHARACTER], cont + p * c, ints + p * ni + action);
+      ruled(m, stage, p, &before[p], bits[p * nb + AWM_ON_GROUND], hit, cont + p * c,
+            ints + p * ni);
   age_and_limits(m, last_ints, age, cont, ints);
 }
 

@@ -89,6 +89,7 @@ LAYER_TENSORS = (
 )
 # The int32 of a layer's `scalars`.
 SCALARS = ("norm_shift", "b_s", "c_s", "skip_s", "gate_s", "gated_shift")
+DYNAMICS = predicted_dynamics(EncodingConfig(hitstun=True))
 CONSTANTS = {
     "version": VERSION,
     "align": ALIGN,
@@ -115,6 +116,7 @@ CONSTANTS = {
     "rival": frame.RIVAL,
     "digest_lanes": LANES,
     "least_hit": world.LEAST_HIT,
+    "wear": world.WEAR,
     "beyond_bottom": rules.BEYOND_BOTTOM,
     "beyond_left": rules.BEYOND_LEFT,
     "beyond_right": rules.BEYOND_RIGHT,
@@ -126,6 +128,11 @@ CONSTANTS = {
     "waiting": rules.WAITING,
     "on_ground": BINARY.index("on_ground"),
     "character": int_names(EncodingConfig()).index("character"),
+    "last_attack": int_names(EncodingConfig()).index("last_attack"),
+    "ground_speed": VELOCITY.index("speed_ground_x"),
+    "knockback": VELOCITY.index(rules.KNOCKBACK[0]),
+    "hitlag": DYNAMICS.index("hitlag"),
+    "hitstun": DYNAMICS.index("hitstun"),
     "actions": rules.ACTIONS,
     "own": rules.OWN,
     "fighters": rules.FIGHTERS,
