@@ -22,6 +22,7 @@ from awm_jax.game.stages import stage
 
 STANDING, FALLING = 14, 29
 """What follows an action that has lasted its longest, where recorded games tell nothing better."""
+CAUGHT = range(223, 233)
 FALLS = range(29, 39)
 """Actions that the ground or the lower line ends."""
 ACTIONS, OWN, FIGHTERS, ANYBODY = 400, 341, 33, -1
@@ -84,32 +85,42 @@ def birth_places(stages: int) -> np.ndarray:
 
 
 @functools.cache
-def longest() -> np.ndarray:
-    """(rows, 3) int32: the frames for which a recorded game had an action last at most, 0 where it
-    has no end; then what follows in the air, and on the ground. A row for each action of anybody,
-    then `OWN_ACTIONS` for each character, 0 where he has it like anybody.
+def lengths() -> np.ndarray:
+    """(rows, 4) int32: the frames for which recorded games had an action last at least, if nobody
+    interfered, and at most, 0 where they do not tell; then what follows the latter in the air, and
+    on the ground. A row for each action of anybody, then `OWN_ACTIONS` for each character, whose
+    end is 0 where he has it like anybody.
 
-    `python -m awm_jax.train.longest` made the file.
+    `python -m awm_jax.train.lengths` made the file.
     """
-    text = resources.files("awm_jax.game").joinpath("longest.csv").read_text()
+    text = resources.files("awm_jax.game").joinpath("lengths.csv").read_text()
     who, action, *ends = np.array([r.split(",") for r in text.splitlines()[1:]], np.int32).T
-    table = np.zeros((ACTIONS + OWN_ACTIONS * FIGHTERS, 3), np.int32)
+    table = np.zeros((ACTIONS + OWN_ACTIONS * FIGHTERS, 4), np.int32)
     own = ACTIONS + OWN_ACTIONS * who + action - OWN
     table[np.where(who == ANYBODY, action, own)] = np.stack(ends, axis=-1)
     table.flags.writeable = False
     return table
 
 
-def ended(action: jax.Array, age: jax.Array, stood: jax.Array, character: jax.Array) -> jax.Array:
-    """What follows an action, on for `age` frames, that no recorded game has for a frame more;
-    else the action itself. Shapes as in `next_action`."""
-    table = jnp.asarray(longest())
+def lasts(
+    action: jax.Array, age: jax.Array, stood: jax.Array, character: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Of an action, on for `age` frames: whether recorded games always have it for a frame more,
+    and what follows where none has it so long, else the action. Shapes as in `next_action`."""
+    table = jnp.asarray(lengths())
     anybody = table[jnp.where((action >= 0) & (action < ACTIONS), action, 0)]
     special = (action >= OWN) & (action < ACTIONS) & (character >= 0) & (character < FIGHTERS)
     own = table[jnp.where(special, ACTIONS + OWN_ACTIONS * character + action - OWN, 0)]
-    ends = jnp.where(own[..., :1] > 0, own, anybody)
+    shortest = jnp.where(special, own[..., 0], anybody[..., 0])
+    ends = jnp.where(own[..., 1:2] > 0, own, anybody)[..., 1:]
     after = jnp.where(stood, ends[..., 2], ends[..., 1])
-    return jnp.where((ends[..., 0] > 0) & (age + 1 >= ends[..., 0]), after, action)
+    over = (ends[..., 0] > 0) & (age + 1 >= ends[..., 0])
+    return age + 1 < shortest, jnp.where(over, after, action)
+
+
+def caught(action: jax.Array) -> jax.Array:
+    """Whether it is what becomes of whom the other grabs."""
+    return (action >= CAUGHT[0]) & (action <= CAUGHT[-1])
 
 
 def recorded(action: jax.Array) -> jax.Array:
@@ -129,8 +140,11 @@ def next_action(
     stood: jax.Array,
     character: jax.Array,
     beyond: jax.Array,
+    struck: jax.Array,
+    lag: jax.Array,
 ) -> jax.Array:
-    """The action of the new frame, (*b,) int32 like `said`.
+    """The action of the new frame, (*b,) int32 like `said`. Who is neither struck nor grabbed goes
+    on with his own in hitlag, and as long as recorded games always have it.
 
     Args:
       said: what the network chose.
@@ -138,11 +152,15 @@ def next_action(
       stood: (*b,) bool, whether the player was on the ground before.
       character: (*b,) int32 internal id.
       beyond: (*b, 4) bool, whether the new place lies beyond each of `lines`.
+      struck: (*b,) bool, whether the player takes new damage, or hitlag begins.
+      lag: the hitlag of the new frame.
     """
     bottom, left, right, high = jnp.unstack(beyond, axis=-1)
     up = high & functools.reduce(jnp.logical_or, [said == a for a in UPWARDS])
     alive = jnp.where((said > REBIRTH) | up, said, old)
-    alive = jnp.where(alive == old, ended(old, age, stood, character), alive)
+    goes_on, after = lasts(old, age, stood, character)
+    alive = jnp.where(~struck & ~caught(said) & (goes_on | (lag > 0)), old, alive)
+    alive = jnp.where(alive == old, after, alive)
     alive = jnp.where(right, BEYOND_RIGHT, alive)
     alive = jnp.where(left, BEYOND_LEFT, alive)
     alive = jnp.where(bottom, BEYOND_BOTTOM, alive)

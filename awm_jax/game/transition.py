@@ -118,25 +118,27 @@ def _ruled(cfg, old, new, before, after, stage):
     names = ("action", "state_age", "character")
     was, age, character = (before[..., where.int_index[name]] for name in names)
     stood = old[..., where["on_ground"]] > 0.5
-    action = rules.next_action(after[..., action_at], was, age, stood, character, beyond)
+
+    hit = new[..., where["stocks"]] > 0
+    counted = [name for name in rules.COUNTERS if name in where.index]
+    counts = {n: jnp.round(old[..., where[n]] / scaled(n)) for n in counted}
+    said = {n: jnp.round((old + new)[..., where[n]] / scaled(n)) for n in counted}
+    lag = said["hitlag"] = rules.lag(counts["hitlag"], said["hitlag"], 1)
+    if cfg.hitstun:
+        said["hitstun"] = rules.stun(counts["hitstun"], said["hitstun"], 1, hit, lag)
+    for name in counted:
+        new = new.at[..., where[name]].set((said[name] * scaled(name)).astype(new.dtype))
+    struck = hit | (lag > counts["hitlag"])
+    chosen = after[..., action_at]
+    action = rules.next_action(chosen, was, age, stood, character, beyond, struck, lag)
 
     at = where["speed_ground_x"]
     stands = new[..., where["on_ground"]] > 0.5
     new = new.at[..., at].set(jnp.where(stands, new[..., at], 0))
-    hit = new[..., where["stocks"]] > 0
     at = jnp.array([where[name] for name in rules.KNOCKBACK])
     worn = rules.worn(old[..., at], new[..., at], rules.WEAR * scaled(rules.KNOCKBACK[0]))
-    counted = [name for name in rules.COUNTERS if name in where.index]
-    counts = {n: jnp.round(old[..., where[n]] / scaled(n)) for n in counted}
-    said = {n: jnp.round((old + new)[..., where[n]] / scaled(n)) for n in counted}
     free = ~hit & (counts["hitlag"] <= 0)
     new = new.at[..., at].set(jnp.where(free[..., None], worn, new[..., at]))
-    said["hitlag"] = rules.lag(counts["hitlag"], said["hitlag"], 1)
-    if cfg.hitstun:
-        stun = counts["hitstun"], said["hitstun"]
-        said["hitstun"] = rules.stun(*stun, 1, hit, said["hitlag"])
-    for name in counted:
-        new = new.at[..., where[name]].set((said[name] * scaled(name)).astype(new.dtype))
     at = where["percent"]
     struck = jnp.maximum(new[..., at], old[..., at] + rules.LEAST_HIT * scaled("percent"))
     new = new.at[..., at].set(jnp.where(hit, struck, old[..., at]))

@@ -196,22 +196,22 @@ class Int8World:
         on_ground = where["on_ground"] - cfg.continuous_dim
         action_at, attack_at = where.int_index["action"], where.int_index["last_attack"]
         stood = last.binary[:, on_ground] > 0
-        action = rules.next_action(ints[:, action_at], was, age, stood, character, beyond)
-
-        at = where["speed_ground_x"]
-        cont = cont.at[:, at].set(jnp.where(binary[:, on_ground] > 0, cont[:, at], 0))
-        at = jnp.array([where[name] for name in rules.KNOCKBACK])
-        worn = rules.worn(last.cont[:, at], cont[:, at], WEAR)
-        lagged = whole(last.cont[:, where["hitlag"]])
-        free = ~hit & (lagged <= 0)
-        cont = cont.at[:, at].set(jnp.where(free[:, None], worn, cont[:, at]))
-        at = where["hitlag"]
+        lagged, at = whole(last.cont[:, where["hitlag"]]), where["hitlag"]
         lag = rules.lag(lagged, cont[:, at], frames.UNIT)
         cont = cont.at[:, at].set(lag)
         if cfg.hitstun:
             at = where["hitstun"]
             stun = rules.stun(whole(last.cont[:, at]), cont[:, at], frames.UNIT, hit, lag)
             cont = cont.at[:, at].set(stun)
+        said, struck = ints[:, action_at], hit | (lag > lagged)
+        action = rules.next_action(said, was, age, stood, character, beyond, struck, lag)
+
+        at = where["speed_ground_x"]
+        cont = cont.at[:, at].set(jnp.where(binary[:, on_ground] > 0, cont[:, at], 0))
+        at = jnp.array([where[name] for name in rules.KNOCKBACK])
+        worn = rules.worn(last.cont[:, at], cont[:, at], WEAR)
+        free = ~hit & (lagged <= 0)
+        cont = cont.at[:, at].set(jnp.where(free[:, None], worn, cont[:, at]))
         still = rules.is_still(action) & rules.is_still(was)
         for name in ("x", "y"):
             at = where[name]

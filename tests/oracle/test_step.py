@@ -11,10 +11,11 @@ from support import oracle
 from support.int_worlds import FULL, SMALL, arch_of, on_device, random_frames, random_pads, world_of
 from support.oracle_run import alive, as_oracle, assert_same_match, quick_play, recorded
 
+from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
 from awm_jax.game import rules
 from awm_jax.game.stages import STAGES
-from awm_jax.int8.frame import RECORD_FIELDS, knocked_out, record
+from awm_jax.int8.frame import RECORD_FIELDS, GameFrame, knocked_out, record
 from awm_jax.int8.world import Int8World
 from awm_jax.variant import Variant
 
@@ -146,36 +147,71 @@ SPECIALS = {
 }
 
 
-@pytest.mark.parametrize("stands", [0, 1])
-@pytest.mark.parametrize("case", SPECIALS.items(), ids=lambda case: str(case[0]))
-def test_actions_end_where_recorded_games_end_them(case, stands):
-    """In a world that always says "the same again", in the air and on the ground."""
-    (character, action), ends = case
-    assert (oracle.ENDS.get(case[0]) or oracle.ENDS.get((-1, action))) == ends
+HELD = {(1, 264): 60, (1, 196): 35, (1, 20): 0, (1, 354): 15, (22, 354): 13, (32, 354): 0}
+
+
+def always(said: int, stands: int, *, moves: bool = True) -> Int8World:
+    """A world that says `said` and `stands` whatever comes; and, unless it `moves`, no number."""
     cfg = AGED.replace(action_vocab=400)
     arch = arch_of(cfg, context_len=1, variant=Variant(game_rules=True))
     params = world_of(1, arch).params
     logits, binary = params.heads.logits, params.heads.binary_w
     bias = np.zeros(logits.bias.shape, np.int32)
-    bias[[action, cfg.action_vocab + action]] = 100
+    bias[[said, cfg.action_vocab + said]] = 100
     out = dataclasses.replace(logits.out, a=logits.out.a * 0, m=logits.out.m * 0 + (1 << 14))
     heads = dataclasses.replace(
         params.heads,
         logits=dataclasses.replace(logits, w=logits.w * 0, bias=jnp.asarray(bias), out=out),
+        numeric_w=params.heads.numeric_w * int(moves),
+        numeric_bias=params.heads.numeric_bias * int(moves),
         binary_w=binary * 0,
         binary_bias=jnp.full(binary.shape[0], 2 * stands - 1, jnp.int32),
     )
-    world = Int8World(dataclasses.replace(params, heads=heads), arch)
+    return Int8World(dataclasses.replace(params, heads=heads), arch)
+
+
+def beginning(cfg: EncodingConfig, character: int, action: int, stands: int) -> GameFrame:
+    """A frame in the middle of a stage in which both begin an action."""
     seed_frames = random_frames(3, cfg, 1)
     seed_frames.ints[:, :, [0, 2, -1]] = action, character, 0
     seed_frames.binary[:, :, 2] = stands
     seed_frames.cont[:, :, 1:3] = 0
+    return seed_frames
+
+
+@pytest.mark.parametrize("stands", [0, 1])
+@pytest.mark.parametrize("case", SPECIALS.items(), ids=lambda case: str(case[0]))
+def test_actions_end_where_recorded_games_end_them(case, stands):
+    """In a world that always says "the same again", in the air and on the ground."""
+    (character, action), ends = case
+    own, any_of = (oracle.LENGTHS.get((who, action), (0, 0)) for who in (character, -1))
+    assert ((own if own[1] else any_of)[1:] or None) == (ends or (0,))
+    world = always(action, stands)
+    seed_frames = beginning(world.cfg, character, action, stands)
     made = assert_same_match(world, recorded(random_pads(2, 150)), seed_frames, 0, 150, quick_play)
     actions, ages = made.ints[1:, :, 0], made.ints[1:, :, -1]
     seen = set(actions[actions > rules.WAITING].flat)
     assert seen == ({action, ends[1 + stands]} if ends else {action})
     if ends:
         assert ages[actions == action].max() == ends[0] - 1
+
+
+@pytest.mark.parametrize("lag", [0, 7])
+@pytest.mark.parametrize("case", HELD.items(), ids=lambda case: str(case[0]))
+def test_actions_go_on_as_long_as_recorded_games_always_have_them(case, lag):
+    """In a world that always says "stand", unless the other grabs: and in hitlag whatever it is."""
+    (character, action), shortest = case
+    own, any_of = (oracle.LENGTHS.get((who, action), (0,)) for who in (character, -1))
+    assert (own if action >= rules.OWN else any_of)[0] == shortest
+    for said in (14, rules.CAUGHT[0]):
+        world = always(said, 1, moves=False)
+        seed_frames = beginning(world.cfg, character, action, 1)
+        seed_frames.cont[:, :, oracle.cont_names(world.cfg).index("hitlag")] = lag * oracle.UNIT
+        made = assert_same_match(
+            world, recorded(random_pads(2, 80)), seed_frames, 0, 80, quick_play
+        )
+        frames = 1 + (made.ints[:, :, 0] == action).sum(axis=0)
+        assert (frames == (max(shortest, lag, 1) if said == 14 else 1)).all()
 
 
 def test_the_games_rules_need_an_age():

@@ -11,7 +11,7 @@ from awm_jax.encoding import EncodingConfig
 from awm_jax.errors import AwmError
 from awm_jax.game import rules
 from awm_jax.replays.encode import encode_columns
-from awm_jax.train import data, longest, records
+from awm_jax.train import data, lengths, records
 
 CFG = EncodingConfig(state_flags=True, hitstun=True, projectiles=True)
 
@@ -98,7 +98,7 @@ def test_errors_are_sentences(tmp_path):
         data.build([tmp_path], tmp_path / "out")
 
 
-def test_longest_is_what_lasted_longest_and_is_frequent():
+def test_lengths_are_those_of_frequent_actions():
     games = []
     for _ in range(3):
         game = np.zeros((900, 2), records.PLAYER)
@@ -108,24 +108,35 @@ def test_longest_is_what_lasted_longest_and_is_frequent():
     games[1]["action"][400:470, 0] = 41
     games[2]["action"][100:600, 1] = 51
     games[0]["action"][5:9, 1] = 60
+    games[0]["action"][65:70, 0] = 40
+    games[0]["percent"][65:, 0] = 8
+    games[0]["action"][155:160, 0] = rules.CAUGHT[0]
     entries = tuple(data.Entry(f"g{i}", 900, 0, 31, (22, 1)) for i in range(3))
-    table = longest.longest(data.Data(entries, tuple(games)))
+    table = lengths.lengths(data.Data(entries, tuple(games)))
     assert table == {
-        (-1, 14): (30, 350, 14),
-        (-1, 40): (30, 41, 14),
-        (-1, 41): (80, 42, 14),
-        (-1, 42): (30, 40, 14),
-        (-1, 350): (30, 51, 14),
-        (7, 350): (30, 51, 14),
+        (-1, 14): (30, 30, 350, 14),
+        (-1, 40): (5, 30, 41, 14),
+        (-1, 41): (30, 80, 42, 14),
+        (-1, 42): (20, 30, 40, 14),
+        (-1, 51): (30, 0, 0, 0),
+        (-1, 350): (0, 30, 51, 14),
+        (7, 350): (10, 30, 51, 14),
     }
 
 
-def test_hardly_an_action_outlasts_the_table_in_a_game_it_was_not_made_from(built):
+def test_hardly_an_action_is_longer_or_shorter_in_a_game_that_the_table_was_not_made_from(built):
     (game,) = data.open_data(built[2], "valid").games
     action, age = (np.asarray(game[name], np.int32) for name in ("action", "action_age"))
     air, character = np.zeros(action.shape, bool), np.asarray(game["character"], np.int32)
-    over = np.asarray(rules.ended(action, age - 1, air, character)) != action
-    assert (age > 20).mean() > 0 and over.mean() < 1e-3
+    _, after = rules.lasts(action, age - 1, air, character)
+    assert (age > 20).mean() > 0 and (np.asarray(after) != action).mean() < 1e-3
+    goes_on, _ = rules.lasts(action[:-1], age[:-1], air[:-1], character[:-1])
+    rise, lag = np.diff(game["percent"], axis=0), np.diff(np.int32(game["hitlag"]), axis=0)
+    alone = (rise < rules.LEAST_HIT) & (lag <= 0) & ~np.asarray(rules.caught(action[1:]))
+    alone &= (action[1:] > rules.WAITING) & (action[:-1] > rules.WAITING)
+    left = action[1:] != action[:-1]
+    assert np.asarray(goes_on)[alone].mean() > 0.01 and left[alone].any()
+    assert (np.asarray(goes_on) & left)[alone].mean() < 1e-4
 
 
 def test_the_rules_of_hits_hold_in_recorded_games(built):

@@ -67,20 +67,30 @@ static void move(const awm_machine *m, const num *acc, i32 *cont, int *hit) {
       }
 }
 
-/* rules.py: what follows an action that has lasted its longest, else the action itself. */
-static i32 ended(i32 action, i32 age, int stood, i32 character) {
-  static const short longest[AWM_ENDING][3] = AWM_LONGEST;
-  const short *ends = longest[action < 0 || action >= AWM_ACTIONS ? 0 : action];
-  if (action >= AWM_OWN && action < AWM_ACTIONS && character >= 0 && character < AWM_FIGHTERS) {
-    i32 own = AWM_ACTIONS + (AWM_ACTIONS - AWM_OWN) * character + action - AWM_OWN;
-    if (longest[own][0]) ends = longest[own];
+/* What the rules ask of a player's frame before. */
+typedef struct {
+  i32 x, y, knockback[2], hitlag, hitstun, action, age, character, last_attack;
+  int stood;
+} awm_before;
+
+/* rules.py: what follows an action by how long recorded games have it. `said`: what the network
+ * chose; `alone`: whether the other has no part in it; `lag`: the new hitlag. */
+static i32 lasting(const awm_before *old, i32 said, int alone, i32 lag) {
+  static const short lengths[AWM_ENDING][4] = AWM_LENGTHS;
+  i32 action = old->action, who = old->character;
+  const short *row = lengths[action < 0 || action >= AWM_ACTIONS ? 0 : action], *ends = row;
+  if (action >= AWM_OWN && action < AWM_ACTIONS && who >= 0 && who < AWM_FIGHTERS) {
+    row = lengths[AWM_ACTIONS + (AWM_ACTIONS - AWM_OWN) * who + action - AWM_OWN];
+    if (row[1]) ends = row;
   }
-  return ends[0] && age + 1 >= ends[0] ? ends[1 + stood] : action;
+  if (alone && (lag > 0 || old->age + 1 < row[0])) said = action;
+  return said == action && ends[1] && old->age + 1 >= ends[1] ? ends[2 + old->stood] : said;
 }
 
 /* rules.py: the action of the new frame, where the network chose `said`. */
-static i32 next_action(i32 said, i32 old, i32 age, int stood, i32 character, i32 x, i32 y,
-                       const num *lines) {
+static i32 next_action(const awm_before *before, i32 said, i32 x, i32 y, const num *lines,
+                       int struck, i32 lag) {
+  i32 old = before->action, age = before->age;
   static const i32 dying[AWM_DYING][3] = AWM_DYING_FRAMES;
   for (int i = 0; i < AWM_DYING; i++)
     if (old == dying[i][0]) return age + 1 < dying[i][1] ? old : dying[i][2];
@@ -90,19 +100,14 @@ static i32 next_action(i32 said, i32 old, i32 age, int stood, i32 character, i32
   if (x < lines[1]) return AWM_BEYOND_LEFT;
   if (x > lines[2]) return AWM_BEYOND_RIGHT;
   int up = y > lines[3] && (said == AWM_UP || said == AWM_FAR_UP);
+  int alone = !struck && (said < AWM_CAUGHT || said > AWM_CAUGHT_LAST);
   if (said <= AWM_REBIRTH && !up) said = old;
-  return said == old ? ended(old, age, stood, character) : said;
+  return lasting(before, said, alone, lag);
 }
 
 static int is_still(i32 action) {
   return (action >= AWM_BEYOND_BOTTOM && action <= AWM_BEYOND_RIGHT) || action == AWM_GONE;
 }
-
-/* What the rules ask of a player's frame before. */
-typedef struct {
-  i32 x, y, knockback[2], hitlag, hitstun, action, age, character, last_attack;
-  int stood;
-} awm_before;
 
 /* rules.py: knockback of whoever is not hit, in place. */
 static void wear(const i32 *old, i32 *now) {
@@ -137,13 +142,15 @@ static void ruled(const awm_machine *m, i32 stage, int player, const awm_before 
   i32 *x = cont + awm_dim(m, AWM_D_AT_X), *y = cont + awm_dim(m, AWM_D_AT_Y);
   i32 *speeds = cont + awm_dim(m, AWM_D_AT_VELOCITY);
   i32 *action = ints + awm_dim(m, AWM_D_AT_ACTION);
-  *action = next_action(*action, old->action, old->age, old->stood, old->character, *x, *y,
-                        (const num *)awm_tensor(m, AWM_T_LINES) + 4 * stage);
-  if (!stands) speeds[AWM_GROUND_SPEED] = 0;
-  if (!hit[player] && old->hitlag <= 0) wear(old->knockback, speeds + AWM_KNOCKBACK);
   i32 *counters = cont + awm_dim(m, AWM_D_AT_DYNAMICS);
   count_down(old, hit[player], counters + AWM_HITLAG,
              has_hitstun(m) ? counters + AWM_HITSTUN : 0);
+  i32 lag = counters[AWM_HITLAG];
+  *action = next_action(old, *action, *x, *y,
+                        (const num *)awm_tensor(m, AWM_T_LINES) + 4 * stage,
+                        hit[player] || lag > old->hitlag, lag);
+  if (!stands) speeds[AWM_GROUND_SPEED] = 0;
+  if (!hit[player] && old->hitlag <= 0) wear(old->knockback, speeds + AWM_KNOCKBACK);
   if (!hit[1 - player]) ints[AWM_LAST_ATTACK] = old->last_attack;
   if (is_still(*action) && is_still(old->action)) {
     *x = old->x;

@@ -126,6 +126,8 @@ CONSTANTS = {
     "rebirth": rules.REBIRTH,
     "rebirth_frames": rules.REBIRTH_FRAMES,
     "waiting": rules.WAITING,
+    "caught": rules.CAUGHT[0],
+    "caught_last": rules.CAUGHT[-1],
     "on_ground": BINARY.index("on_ground"),
     "character": int_names(EncodingConfig()).index("character"),
     "last_attack": int_names(EncodingConfig()).index("last_attack"),
@@ -136,7 +138,7 @@ CONSTANTS = {
     "actions": rules.ACTIONS,
     "own": rules.OWN,
     "fighters": rules.FIGHTERS,
-    "ending": len(rules.longest()),
+    "ending": len(rules.lengths()),
     "speeds": len(VELOCITY),
     "shield": round(rules.SHIELD * frame.UNIT),
     "dying": len(rules.DYING),
@@ -157,7 +159,7 @@ def header() -> str:
         f"#define AWM_BUTTON_BITS {_tuples(frame.BUTTON_BITS)}",
         f"#define AWM_DYING_FRAMES {_tuples((a, *v) for a, v in rules.DYING.items())}",
         f"#define AWM_DEATH_FRAMES {_tuples(rules.DEATHS.items())}",
-        f"#define AWM_LONGEST {_filled(rules.longest())}",
+        f"#define AWM_LENGTHS {_filled(rules.lengths())}",
         "",
     ]
     kinds = {"D": DIMS, "T": TENSORS, "L": LAYER_TENSORS, "S": SCALARS}
