@@ -46,7 +46,7 @@ def lengths(data: Data) -> dict[tuple[int, int], tuple[int, int, int, int]]:
             after = np.append(action[start[1:]], -1)
             last = start + frames - 1
             stays = np.append(ground[last[:-1]] == ground[start[1:]], False)
-            itself = ~struck[last[:-1], player] & ~np.asarray(rules.caught(after[:-1]))
+            itself = ~struck[last[:-1], player] & ~np.isin(after[:-1], rules.CAUGHT)
             itself = np.append(itself & (after[:-1] > rules.WAITING), False)
             itself[0] = False
             anybody = np.full(len(start), rules.ANYBODY)
