@@ -28,9 +28,9 @@ class Variant:
       the trunk sees them together with the state (they enter after it as well).
     geometry: each frame vector ends with both players' `geometry` features.
     head_hidden: width of a linear layer with ReLU before the heads; 0 for none.
-    game_rules: the score and the counters follow `awm_jax.game.rules`: `dynamics_pred` says how
-      the counters change, and in place of stocks the log-odds of new damage, without which percent
-      stays. Needs state_age as embedding.
+    game_rules: the score, the counters, what only a hit begins and how long actions last follow
+      `awm_jax.game.rules`: `dynamics_pred` says how the counters change, and in place of stocks
+      the log-odds of new damage, without which percent stays. Needs state_age as embedding.
     """
 
     control_first: bool = False

@@ -22,9 +22,10 @@ from awm_jax.game.stages import stage
 
 STANDING, FALLING = 14, 29
 """What follows an action that has lasted its longest, where recorded games tell nothing better."""
-CAUGHT = range(223, 233)
 FALLS = range(29, 39)
 """Actions that the ground or the lower line ends."""
+CAUGHT = range(223, 233)
+"""Actions of whom the other has grabbed."""
 ACTIONS, OWN, FIGHTERS, ANYBODY = 400, 341, 33, -1
 OWN_ACTIONS = ACTIONS - OWN
 """Actions from `OWN` on are specials, which are something else for each of the characters."""
@@ -57,6 +58,7 @@ WEAR = 0.036
 """Game units a frame that the larger part of knockback loses at least: in the air all of it loses
 0.051, so that of two equal parts each loses 0.036; on the ground it loses more."""
 KNOCKBACK = ("speed_attack_x", "speed_attack_y")
+"""Its columns, side by side."""
 COUNTERS = ("hitlag", "combo_count", "hitstun")
 """Always whole: worlds predict how they change, and that is rounded."""
 BIRTH_PLACES = {

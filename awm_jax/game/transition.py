@@ -135,7 +135,7 @@ def _ruled(cfg, old, new, before, after, stage):
     at = where["speed_ground_x"]
     stands = new[..., where["on_ground"]] > 0.5
     new = new.at[..., at].set(jnp.where(stands, new[..., at], 0))
-    at = jnp.array([where[name] for name in rules.KNOCKBACK])
+    at = slice(where[rules.KNOCKBACK[0]], where[rules.KNOCKBACK[1]] + 1)
     worn = rules.worn(old[..., at], new[..., at], rules.WEAR * scaled(rules.KNOCKBACK[0]))
     free = ~hit & (counts["hitlag"] <= 0)
     new = new.at[..., at].set(jnp.where(free[..., None], worn, new[..., at]))

@@ -208,7 +208,7 @@ class Int8World:
 
         at = where["speed_ground_x"]
         cont = cont.at[:, at].set(jnp.where(binary[:, on_ground] > 0, cont[:, at], 0))
-        at = jnp.array([where[name] for name in rules.KNOCKBACK])
+        at = slice(where[rules.KNOCKBACK[0]], where[rules.KNOCKBACK[1]] + 1)
         worn = rules.worn(last.cont[:, at], cont[:, at], WEAR)
         free = ~hit & (lagged <= 0)
         cont = cont.at[:, at].set(jnp.where(free[:, None], worn, cont[:, at]))

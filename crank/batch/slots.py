@@ -67,8 +67,8 @@ def _fresh(world: World, agents: Agents, start: Any, seed: jax.Array) -> Slots:
     return Slots(match_reset(world, agents, start, first, seed), last)
 
 
-_fresh_once = jax.jit(_fresh)
-"""Only asked for its shapes, which it then knows: a run asks for each pairing."""
+_fresh_cached = jax.jit(_fresh)
+"""Asked for its shapes alone, which it remembers: a run asks for those of each pairing."""
 
 
 def _refill(world, agents, slots: Slots, starts, seeds, where) -> Slots:
@@ -208,7 +208,7 @@ def programs(devices: tuple[Any, ...], record: int = 0) -> Programs:
 def shapes(world: World, agents: Agents, start: Any, count: int) -> Slots:
     """Shapes and dtypes of `count` slots."""
     seed = jnp.asarray(rng.seed_words(0))
-    one = _fresh_once.eval_shape(world, agents, start, seed)
+    one = _fresh_cached.eval_shape(world, agents, start, seed)
     return jax.tree.map(lambda v: jax.ShapeDtypeStruct((count, *v.shape), v.dtype), one)
 
 
