@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from awm_jax.console import explain, fail
 from awm_jax.encoding import EncodingConfig
+from awm_jax.errors import AwmError
 from awm_jax.files import write_atomically
 from awm_jax.game import rules
 from awm_jax.train.data import Data, open_data
@@ -85,12 +87,19 @@ def lengths(data: Data) -> dict[tuple[int, int], tuple[int, int, int, int]]:
     return table
 
 
-def main() -> None:
-    rows = lengths(open_data(sys.argv[1], "train"))
-    lines = [HEAD, *(",".join(map(str, (*who, *row))) for who, row in rows.items())]
-    write_atomically(FILE, "\n".join(lines) + "\n")
+def main() -> int:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print("usage: python -m awm_jax.train.lengths DATA", file=sys.stderr)
+        return 2
+    try:
+        rows = lengths(open_data(sys.argv[1], "train"))
+        lines = [HEAD, *(",".join(map(str, (*who, *row))) for who, row in rows.items())]
+        write_atomically(FILE, "\n".join(lines) + "\n")
+    except (AwmError, OSError) as error:
+        return fail("lengths", explain(error))
     print(f"{FILE}: {len(rows)} rows")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -124,6 +124,19 @@ def test_lengths_are_those_of_frequent_actions():
     }
 
 
+def test_the_table_is_made_of_a_data_folder(built, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(lengths, "FILE", tmp_path / "lengths.csv")
+    for words, status, says in (
+        ([], 2, "usage:"),
+        ([str(tmp_path)], 2, f"{tmp_path}: no data folder"),
+        ([str(built[2])], 0, " rows"),
+    ):
+        monkeypatch.setattr("sys.argv", ["lengths", *words])
+        assert lengths.main() == status
+        assert says in "".join(capsys.readouterr())
+    assert lengths.FILE.read_text().startswith(lengths.HEAD)
+
+
 def test_hardly_an_action_is_longer_or_shorter_in_a_game_that_the_table_was_not_made_from(built):
     (game,) = data.open_data(built[2], "valid").games
     action, age = (np.asarray(game[name], np.int32) for name in ("action", "action_age"))
