@@ -15,10 +15,11 @@ from crank.watch import machine, page, recording
 
 MAX_LISTED = 500
 MAX_DEPTH = 3
-LADDER = "ladder.json"
+LADDER = "leaderboard.json"
 LADDER_ROWS = 200
-OTHERS = (LADDER, "run.json", "matches.parquet")
-"""Files of a run's folder that are no recordings."""
+LADDER_COLUMNS = ("rank", "agent", "elo", "tier", "wins", "losses", "draws", "rating")
+OTHERS = (LADDER, "ladder.json", "games.parquet", "run.json", "matches.parquet")
+"""Files of the folders of a run and of a ladder that are no recordings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Library:
         for text in paths:
             path = Path(text)
             if not Path(recording.split_match(text)[0]).is_file():
-                raise AwmError(f"{text}: no such file; give a match file or a replay")
+                what = f"a folder, which awm serve {text} shows" if path.is_dir() else "no such file"
+                raise AwmError(f"{text}: {what}; give a match file or a replay")
             name = path.name if path.name not in files else f"{len(files)}-{path.name}"
             files[name] = path
         return cls(None, files)
@@ -118,24 +120,23 @@ class Library:
         return _record(path, stat.st_mtime_ns, stat.st_size)
 
     def ladder(self) -> list[dict[str, str]]:
-        """The rows of `ladder.json` in the folder; none where it is absent or no table."""
+        """The table that `awm ladder` left in the folder, or the newest in a folder in it, by
+        `LADDER_COLUMNS`; none where it is absent or no table."""
         if self.folder is None:
             return []
-        try:
-            content = json.loads((self.folder / LADDER).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return []
-        rows = content.get("agents") if isinstance(content, dict) else content
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            return []
-        return [
-            {str(k)[:24]: str(v)[:40] for k, v in list(row.items())[:8] if not _nested(v)}
-            for row in rows[:LADDER_ROWS]
-        ]
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, dict | list)
+        root = self.folder.resolve()
+        below = [p for p in root.glob(f"*/{LADDER}") if p.resolve().is_relative_to(root)]
+        below.sort(key=lambda path: path.stat().st_mtime)
+        for path in (root / LADDER, *reversed(below)):
+            try:
+                rows = json.loads(path.read_text("utf-8"))["agents"]
+                return [
+                    {name: str(row[name])[:40] for name in LADDER_COLUMNS if name in row}
+                    for row in map(dict, rows[:LADDER_ROWS])
+                ]
+            except (OSError, ValueError, LookupError, TypeError, RecursionError):
+                continue
+        return []
 
 
 @functools.lru_cache(maxsize=8)

@@ -18,6 +18,7 @@ from crank import ladder, ladder_cli
 from crank.batch import Entrant, Row
 from crank.batch.store import read_rows
 from crank.ladder import Contender, LadderSpec, read_agents, run_ladder
+from crank.watch.library import LADDER_COLUMNS, Library
 
 NAMES = ("ann", "bob", "cyd", "<b>")
 
@@ -56,6 +57,17 @@ def test_the_files(played) -> None:
     assert page.count("<svg") == 2 and "&lt;b&gt;" in page and "<b>" not in page
     assert "<script" not in page and "src=" not in page
     assert standings.board[0]["agent"] in ladder_cli.describe(standings, str(folder))
+
+
+def test_the_index_page_lists_it(played) -> None:
+    """And takes none of its files for a recording."""
+    folder, standings = played
+    for served in (folder, folder.parent):
+        library = Library(served)
+        rows = library.ladder()
+        assert [row["agent"] for row in rows] == standings.names
+        assert tuple(rows[0]) == LADDER_COLUMNS
+        assert library.listing() == []
 
 
 def test_again_plays_nothing_and_changes_no_byte(played) -> None:

@@ -136,10 +136,18 @@ def test_two_files_of_one_name_keep_apart(folder: Path) -> None:
 
 def test_the_ladder_is_text(folder: Path) -> None:
     rows = [{"agent": EVIL, "elo": 1234.5, "history": [1, 2]}]
-    (folder / "ladder.json").write_text(json.dumps({"agents": rows}))
+    (folder / "leaderboard.json").write_text(json.dumps({"agents": rows}))
     assert Library(folder).ladder() == [{"agent": EVIL, "elo": "1234.5"}]
-    (folder / "ladder.json").write_text("{")
-    assert Library(folder).ladder() == []
+    for damaged in (
+        "{",
+        "[]",
+        '{"agents": 3}',
+        '{"agents": [3]}',
+        '{"agents": {"a": 1}}',
+        '{"agents": "ab"}',
+    ):
+        (folder / "leaderboard.json").write_text(damaged)
+        assert Library(folder).ladder() == []
 
 
 def test_a_played_match_as_a_page(tmp_path: Path) -> None:

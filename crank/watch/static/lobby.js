@@ -60,7 +60,7 @@ export async function lobby(root) {
   if (found.matches.length > 1) recorded.append(compare);
   shelves.append(recorded);
 
-  const ladder = section("Ladder", found.ladder.length ? "" : "No ladder.json in this folder.");
+  const ladder = section("Ladder", found.ladder.length ? "" : "No table of awm ladder in this folder.");
   ladder.classList.add("ladder");
   if (found.ladder.length) {
     const table = make("table");
