@@ -41,7 +41,7 @@ class Library:
         for text in paths:
             path = Path(text)
             if not Path(recording.split_match(text)[0]).is_file():
-                what = f"a folder, which awm serve {text} shows" if path.is_dir() else "no such file"
+                what = f"a folder, see awm serve {text}" if path.is_dir() else "no such file"
                 raise AwmError(f"{text}: {what}; give a match file or a replay")
             name = path.name if path.name not in files else f"{len(files)}-{path.name}"
             files[name] = path
